@@ -1,0 +1,1 @@
+"""The embedded log: one process that speaks the Kafka protocol over SQLite."""

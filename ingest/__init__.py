@@ -1,0 +1,1 @@
+"""The front door: verify a webhook, append it, acknowledge it."""

@@ -1,0 +1,1 @@
+"""postcall: the post-call data platform for voice agents."""

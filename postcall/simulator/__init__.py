@@ -1,0 +1,1 @@
+"""A simulated vendor: calls that read like calls, signed, posted and recorded."""

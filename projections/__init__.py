@@ -1,0 +1,1 @@
+"""Read models: the log into DuckDB tables, and SQL out of them."""

@@ -1,0 +1,1 @@
+"""Analyzers: what turns a transcript into an insight."""
