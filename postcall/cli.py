@@ -1,0 +1,45 @@
+"""The command `postcall`: each folder hands in its commands by entry point (`postcall.commands`)."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+import typer
+from rich.console import Console
+
+from postcall.errors import PostcallError
+
+GROUPS = ("Run", "Look", "Replay", "Extend", "Operate")
+
+
+def build_cli() -> typer.Typer:
+    """All commands in one application."""
+    application = typer.Typer(
+        name="postcall",
+        help="The post-call data platform for voice agents: webhooks in, recordings, insights and SQL out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for entry_point in sorted(entry_points(group="postcall.commands"), key=lambda entry: entry.name):
+        application.add_typer(entry_point.load())
+    return application
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line and an exit code, never a traceback."""
+    try:
+        build_cli()(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except PostcallError as error:
+        Console(stderr=True, highlight=False).print(f"postcall: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)

@@ -1,0 +1,54 @@
+"""Dead letters: a record set aside, why, and where it lies. The record itself stays where it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from postcall.messages import Message, derive_id, sha256_hex
+from postcall.records import Record
+from postcall.topics import DEAD_LETTERS, Topic
+
+#: What kind of failure it was, so that a person knows whom to ask.
+ErrorClass = Literal["signature", "unreadable", "schema", "vendor", "model", "store", "bug"]
+
+
+class DeadLetter(Message):
+    """A record that a stage could not use. The same record at the same stage is one dead letter, however often."""
+
+    topic: ClassVar[Topic] = DEAD_LETTERS
+
+    id: UUID
+    session_id: str | None = None
+    stage: str
+    error_class: ErrorClass
+    reason: str
+    kafka_topic: str
+    kafka_partition: int
+    kafka_offset: int
+    attempts: int = 1
+
+    @property
+    def subject(self) -> str | None:
+        """The session id, where one could be read."""
+        return self.session_id
+
+    def identity(self, source: str) -> UUID:  # noqa: ARG002 - the stage is part of the id already
+        """The dead letter's id."""
+        return self.id
+
+
+def dead_letter(record: Record, *, stage: str, error_class: ErrorClass, reason: str, attempts: int = 1) -> DeadLetter:
+    """Set a record aside: its id is of the stage and the record's own id, or of its bytes where it has none."""
+    identity = record.header("ce_id") or sha256_hex(record.value)
+    return DeadLetter(
+        id=derive_id("dead-letter", stage, identity),
+        session_id=record.key.decode("utf-8", "replace") if record.key is not None else None,
+        stage=stage,
+        error_class=error_class,
+        reason=reason,
+        kafka_topic=record.topic,
+        kafka_partition=record.partition,
+        kafka_offset=record.offset,
+        attempts=attempts,
+    )

@@ -1,0 +1,135 @@
+"""Clients of the log, all with one size rule, and the topics made to match the table.
+
+Everything here speaks the Kafka protocol: it cannot tell the embedded log from Apache Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from postcall.errors import LogUnavailable
+from postcall.records import NewRecord, Record
+from postcall.topics import ALL_TOPICS, MAX_RECORD_BYTES
+
+
+@asynccontextmanager
+async def open_producer(bootstrap_servers: str, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer that is acknowledged by all in-sync replicas.
+
+    :raises LogUnavailable: nothing answers at the address.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=MAX_RECORD_BYTES,
+        **options,
+    )
+    await _start(producer, bootstrap_servers)
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def open_consumer(bootstrap_servers: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that commits nothing by itself and can fetch the largest record.
+
+    :raises LogUnavailable: nothing answers at the address.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=2 * MAX_RECORD_BYTES,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        **options,
+    )
+    await _start(consumer, bootstrap_servers)
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def append(producer: AIOKafkaProducer, records: Sequence[NewRecord]) -> None:
+    """Append records and wait until each is acknowledged; their order within a partition is kept.
+
+    :raises LogUnavailable: one was not acknowledged; any of them may be durable all the same.
+    """
+    try:
+        acknowledgements = [
+            await producer.send(record.topic, key=record.key, value=record.value, headers=list(record.headers))
+            for record in records
+        ]
+        for acknowledgement in acknowledgements:
+            await acknowledgement
+    except KafkaError as error:
+        raise LogUnavailable(f"The log did not acknowledge an append: {error!r}.") from error
+
+
+def to_record(message: Any) -> Record:
+    """An aiokafka `ConsumerRecord` as our own."""
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=message.timestamp,
+        key=message.key,
+        value=message.value if message.value is not None else b"",
+        headers=tuple((name, bytes(value or b"")) for name, value in message.headers),
+    )
+
+
+async def create_topics(bootstrap_servers: str, *, partitions: int, replication_factor: int) -> list[str]:
+    """Make the topics that are not there yet; returns their names.
+
+    :raises LogUnavailable: nothing answers at the address, or it refuses.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await _start(admin, bootstrap_servers)
+    try:
+        there = set(await admin.list_topics())
+        missing = [topic for topic in ALL_TOPICS if topic.name not in there]
+        configs = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)}
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    name=topic.name,
+                    num_partitions=partitions,
+                    replication_factor=replication_factor,
+                    topic_configs=configs,
+                )
+                for topic in missing
+            ]
+        )
+        _check_created(response)
+    except KafkaError as error:
+        raise LogUnavailable(f"The topics could not be made: {error!r}.") from error
+    finally:
+        await admin.close()
+    return [topic.name for topic in missing]
+
+
+def _check_created(response: Any) -> None:
+    for name, code, *_ in response.topic_errors:
+        # Another process may have made it between the listing and now: that is what was wanted.
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(name)
+
+
+async def _start(client: Any, bootstrap_servers: str) -> None:
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        stop = getattr(client, "stop", None) or client.close
+        await stop()
+        raise LogUnavailable(f"No Kafka answers at {bootstrap_servers}. Is the log running?") from error

@@ -1,0 +1,84 @@
+"""What a vendor must answer. A second vendor is one more module beside this one, and nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from postcall.deliveries import RawDelivery
+from postcall.errors import PostcallError
+from postcall.events import DomainEvent
+from postcall.requests import DownloadRecording
+
+
+class SignatureRefused(PostcallError):
+    """The delivery's signature is missing, malformed, stale or not made with a secret that we know."""
+
+
+class UnreadableBody(PostcallError):
+    """The delivery's body cannot be read as this vendor's event."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """What the door reads of a body, at most: enough to key and to answer it."""
+
+    session_id: str | None
+    event_type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """The vendor's wish for the 200 that follows a durable append."""
+
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordingAccess:
+    """How to fetch a recording: where, and with what; `headers` may hold the vendor's key.
+
+    `origin` (`scheme://host:port`) is the only one that may be sent those headers.
+    """
+
+    url: str
+    origin: str
+    headers: Mapping[str, str]
+
+
+class Source(Protocol):
+    """A vendor of finished calls."""
+
+    #: The name in URLs (`/webhooks/NAME`), in headers and in the column `source`.
+    name: str
+
+    def verify(self, body: bytes, headers: Mapping[str, str], *, agent_id: str | None, now: datetime) -> datetime:
+        """Check the signature over the raw bytes in constant time, and return the time at which it was made.
+
+        :param headers: names in lower case.
+        :raises SignatureRefused: with the reason, in words that may be logged.
+        """
+
+    def identify(self, body: bytes) -> Identity:
+        """Read session id and event type; never raises, whatever the bytes."""
+
+    def reply(self, body: bytes, identity: Identity) -> Reply:
+        """The answer that this vendor expects to this event; never raises."""
+
+    def normalize(self, delivery: RawDelivery) -> Sequence[DomainEvent]:
+        """Turn a delivery into domain events; none for a type that says nothing to us.
+
+        A pure function: the same delivery always gives equal events.
+
+        :raises UnreadableBody: with what is wrong, in words that may be logged.
+        """
+
+    def recording_access(self, request: DownloadRecording) -> RecordingAccess:
+        """Where and how to fetch a recording.
+
+        :raises PostcallError: the URL is none that this vendor's key may go to.
+        """

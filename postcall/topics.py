@@ -1,0 +1,70 @@
+"""The topics of the log: the one table that the code, the docs and `postcall topics` read.
+
+*Primary* topics cannot be made again and want a backup; the others are derived from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: The largest body accepted at the door, in bytes.
+MAX_BODY_BYTES = 10 * 1024 * 1024
+#: The largest record, and the largest fetch and produce request, in bytes, for every client and every log.
+MAX_RECORD_BYTES = 24 * 1024 * 1024
+
+Key = Literal["session id", "subject"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topic:
+    """A topic: its full name, what its records hold, and whether it can be made again."""
+
+    name: str
+    key: Key
+    holds: str
+    is_primary: bool
+
+
+def events_topic(generation: int) -> Topic:
+    """Domain events as one normalizer derived them; a corrected one writes the next generation, from 1."""
+    return Topic(
+        name=f"postcall.events-g{generation}",
+        key="session id",
+        holds="vendor-neutral domain events, as JSON",
+        is_primary=False,
+    )
+
+
+WEBHOOKS = Topic(
+    name="postcall.webhooks", key="session id", holds="the exact body bytes of every delivery", is_primary=True
+)
+EVENTS = events_topic(1)
+RECORDING_REQUESTS = Topic(
+    name="postcall.recording-requests", key="session id", holds="recordings to download, as JSON", is_primary=False
+)
+ANALYSIS_REQUESTS = Topic(
+    name="postcall.analysis-requests", key="session id", holds="transcripts to analyze, as JSON", is_primary=False
+)
+RECORDINGS = Topic(
+    name="postcall.recordings", key="session id", holds="what became of each download, as JSON", is_primary=True
+)
+INSIGHTS = Topic(
+    name="postcall.insights", key="session id", holds="what became of each analysis, as JSON", is_primary=True
+)
+DEAD_LETTERS = Topic(
+    name="postcall.dead-letters",
+    key="session id",
+    holds="the reason why a record was set aside, and a pointer to it, as JSON",
+    is_primary=False,
+)
+
+ALL_TOPICS: tuple[Topic, ...] = (
+    WEBHOOKS,
+    EVENTS,
+    RECORDING_REQUESTS,
+    ANALYSIS_REQUESTS,
+    RECORDINGS,
+    INSIGHTS,
+    DEAD_LETTERS,
+)
