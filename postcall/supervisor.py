@@ -144,7 +144,7 @@ class _Keeper:
 
     async def _keep_running(self) -> None:
         pause_s = _FIRST_PAUSE_S
-        while not self._is_stopping:
+        while True:
             started_at = time.monotonic()
             exit_code = await self._run_once()
             if self._is_stopping:

@@ -68,3 +68,11 @@ ALL_TOPICS: tuple[Topic, ...] = (
     INSIGHTS,
     DEAD_LETTERS,
 )
+
+#: What each stage reads; its consumer group is `postcall.NAME`.
+STAGE_INPUTS: dict[str, Topic] = {
+    "normalize": WEBHOOKS,
+    "plan": EVENTS,
+    "recordings": RECORDING_REQUESTS,
+    "insights": ANALYSIS_REQUESTS,
+}
