@@ -59,6 +59,20 @@ async def open_consumer(bootstrap_servers: str, **options: Any) -> AsyncIterator
         await consumer.stop()
 
 
+@asynccontextmanager
+async def open_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client.
+
+    :raises LogUnavailable: nothing answers at the address.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await _start(admin, bootstrap_servers)
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def append(producer: AIOKafkaProducer, records: Sequence[NewRecord]) -> None:
     """Append records and wait until each is acknowledged; their order within a partition is kept.
 
@@ -93,29 +107,26 @@ async def create_topics(bootstrap_servers: str, *, partitions: int, replication_
 
     :raises LogUnavailable: nothing answers at the address, or it refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await _start(admin, bootstrap_servers)
-    try:
-        there = set(await admin.list_topics())
-        missing = [topic for topic in ALL_TOPICS if topic.name not in there]
-        configs = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)}
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    name=topic.name,
-                    num_partitions=partitions,
-                    replication_factor=replication_factor,
-                    topic_configs=configs,
-                )
-                for topic in missing
-            ]
-        )
-        _check_created(response)
-    except KafkaError as error:
-        raise LogUnavailable(f"The topics could not be made: {error!r}.") from error
-    finally:
-        await admin.close()
-    return [topic.name for topic in missing]
+    configs = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)}
+    async with open_admin(bootstrap_servers) as admin:
+        try:
+            there = set(await admin.list_topics())
+            missing = [topic.name for topic in ALL_TOPICS if topic.name not in there]
+            response = await admin.create_topics(
+                [
+                    NewTopic(
+                        name=name,
+                        num_partitions=partitions,
+                        replication_factor=replication_factor,
+                        topic_configs=configs,
+                    )
+                    for name in missing
+                ]
+            )
+            _check_created(response)
+        except KafkaError as error:
+            raise LogUnavailable(f"The topics could not be made: {error!r}.") from error
+    return missing
 
 
 def _check_created(response: Any) -> None:

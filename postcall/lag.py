@@ -1,0 +1,60 @@
+"""How far each stage is behind: high watermark minus committed offset, in records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from postcall.errors import LogUnavailable
+from postcall.kafka import open_admin, open_consumer
+from postcall.topics import ALL_TOPICS, STAGE_INPUTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageLag:
+    """One stage: what it reads, and how many of those records it has not committed yet."""
+
+    stage: str
+    topic: str
+    lag: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogState:
+    """The high watermark of each topic's partitions, and each stage's lag behind them."""
+
+    high_watermarks: dict[TopicPartition, int]
+    stages: tuple[StageLag, ...]
+
+
+async def read_log_state(bootstrap_servers: str) -> LogState:
+    """Ask the log.
+
+    :raises LogUnavailable: it does not answer.
+    """
+    async with open_admin(bootstrap_servers) as admin, open_consumer(bootstrap_servers) as consumer:
+        try:
+            marks = await consumer.end_offsets(await _all_partitions(admin))
+            stages = [await _stage_lag(admin, stage, topic.name, marks) for stage, topic in STAGE_INPUTS.items()]
+        except KafkaError as error:
+            raise LogUnavailable(f"The log at {bootstrap_servers} does not answer: {error!r}.") from error
+    return LogState(high_watermarks=marks, stages=tuple(stages))
+
+
+async def _all_partitions(admin: AIOKafkaAdminClient) -> list[TopicPartition]:
+    there = set(await admin.list_topics())
+    topics = await admin.describe_topics([topic.name for topic in ALL_TOPICS if topic.name in there])
+    return [
+        TopicPartition(topic["topic"], partition["partition"]) for topic in topics for partition in topic["partitions"]
+    ]
+
+
+async def _stage_lag(admin: AIOKafkaAdminClient, stage: str, topic: str, marks: dict[TopicPartition, int]) -> StageLag:
+    partitions = {partition: mark for partition, mark in marks.items() if partition.topic == topic}
+    committed = await admin.list_consumer_group_offsets(f"postcall.{stage}", partitions=list(partitions))
+    # A partition that nothing was committed for is at -1: everything in it is still to be read.
+    lag = sum(mark - max(0, committed[partition].offset) for partition, mark in partitions.items())
+    return StageLag(stage=stage, topic=topic, lag=lag)

@@ -1,0 +1,79 @@
+"""The whole pipeline as child processes of this one: the log (if it is ours), ingest, streams, projections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from postcall.instance import Instance, hold_directory, write_instance
+from postcall.kafka import create_topics
+from postcall.service import address_of, open_listener
+from postcall.settings import Configuration, Service, Settings
+from postcall.sources import SOURCE_MODULES, source_module
+from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
+
+#: Names the running pipeline to the projections service, so that clients can tell it from an older one.
+INSTANCE_ID = "POSTCALL_INSTANCE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A running pipeline: where it is, and who keeps its processes."""
+
+    instance: Instance
+    supervisor: Supervisor
+
+
+@asynccontextmanager
+async def run_pipeline(
+    configuration: Configuration,
+    *,
+    on_change: Callable[[StateChange], None] | None = None,
+    output: IO[Any] | None = None,
+) -> AsyncIterator[Pipeline]:
+    """Run everything until the block ends, then stop it in reverse order.
+
+    :raises UsageError: the data directory is in use, or a port is taken.
+    :raises ChildFailed: a service could not start; it has said why on its stderr.
+    """
+    settings = configuration.read(Settings)
+    with (
+        hold_directory(settings.data_dir),
+        open_listener(settings.host, settings.port) as public,
+        open_listener(settings.private_host, settings.private_port) as private,
+    ):
+        supervisor = Supervisor(on_change=on_change, output=output)
+        try:
+            log = settings.kafka or await _start_broker(supervisor, configuration, settings)
+            await create_topics(log, partitions=settings.partitions, replication_factor=settings.replication_factor)
+            instance = Instance(ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=log)
+            for service, listener in (("projections", private), ("streams", None), ("ingest", public)):
+                environment = _child_environment(configuration, service)  # type: ignore[arg-type]
+                environment |= {"POSTCALL_KAFKA": log, INSTANCE_ID: instance.instance}
+                child = Child(
+                    name=service, command=postcall_command(service), environment=environment, listener=listener
+                )
+                await supervisor.start(child)
+            write_instance(settings.data_dir, instance)
+            yield Pipeline(instance=instance, supervisor=supervisor)
+        finally:
+            await supervisor.stop()
+
+
+async def _start_broker(supervisor: Supervisor, configuration: Configuration, settings: Settings) -> str:
+    with open_listener("127.0.0.1", settings.broker_port) as listener:
+        child = Child(
+            name="broker",
+            command=postcall_command("broker"),
+            environment=_child_environment(configuration, "broker"),
+            listener=listener.dup(),
+        )
+        await supervisor.start(child)
+        return address_of(listener)
+
+
+def _child_environment(configuration: Configuration, service: Service) -> dict[str, str]:
+    kinds = (Settings, *(source_module(name).Settings for name in SOURCE_MODULES))
+    return configuration.environment_for(service, kinds)
