@@ -1,0 +1,14 @@
+"""The commands that belong to no single room; each room hands in its own."""
+
+import typer
+
+from postcall.commands.init import init
+from postcall.commands.look import settings, status, topics
+from postcall.commands.up import up
+
+commands = typer.Typer()
+commands.command(rich_help_panel="Run")(up)
+commands.command(rich_help_panel="Run")(init)
+commands.command(rich_help_panel="Look")(status)
+commands.command(rich_help_panel="Look")(topics)
+commands.command(rich_help_panel="Look")(settings)

@@ -1,0 +1,64 @@
+"""`postcall up`: the pipeline for real input."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from postcall.commands.options import DEMO_MARKER, DataDir
+from postcall.errors import UsageError
+from postcall.settings import Configuration, Settings
+
+
+def up(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address of the public door.  [default: 0.0.0.0]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Public port, for webhooks; 0 = any free one.  [default: 8000]")
+    ] = None,
+    private_port: Annotated[
+        int | None, typer.Option(help="Private port, for SQL; 0 = any free one.  [default: 8001]")
+    ] = None,
+    broker_port: Annotated[
+        int | None, typer.Option(help="Port of the embedded log; 0 = any free one.  [default: 9092]")
+    ] = None,
+    kafka: Annotated[str | None, typer.Option(help="Apache Kafka's host:port,… instead of the embedded log.")] = None,
+) -> None:
+    """Run the whole pipeline for real webhooks, until Ctrl-C."""
+    from postcall.service import Lifeline, run_service  # noqa: PLC0415 - keeps `postcall --help` quick
+
+    configuration = Configuration.load(
+        data_dir=data_dir, host=host, port=port, private_port=private_port, broker_port=broker_port, kafka=kafka
+    )
+    settings = configuration.read(Settings)
+    if (settings.data_dir / DEMO_MARKER).exists():
+        raise UsageError(f"{settings.data_dir} belongs to the demo, which empties it. Choose another --data-dir.")
+
+    async def main(lifeline: Lifeline) -> None:
+        from postcall.pipeline import run_pipeline  # noqa: PLC0415 - as above
+
+        async with run_pipeline(configuration) as pipeline:
+            lifeline.ready()
+            _say(settings, pipeline.instance.ingest, pipeline.instance.private, pipeline.instance.log)
+            await lifeline.stopping.wait()
+            print("Stopping…", file=sys.stderr)  # noqa: T201 - a person is waiting at the terminal
+
+    run_service("up", main)
+
+
+def _say(settings: Settings, ingest: str, private: str, log: str) -> None:
+    analysis = (
+        f"{settings.openai_model} at {settings.openai_base_url}, analyzer summary"
+        if settings.openai_api_key
+        else "the local analyzer; no transcript leaves this machine (set OPENAI_API_KEY to use a model)"
+    )
+    lines = (
+        "postcall is up.",
+        f"  webhooks  {ingest}/webhooks/layercode   (what to set at the vendor: docs/connect-layercode.md)",
+        f"  private   {private}   (SQL; try: postcall sql --data-dir {settings.data_dir} 'FROM calls')",
+        f"  log       {log}",
+        f"  analysis  {analysis}",
+    )
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201 - the start-up message, for people
