@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 from importlib.metadata import entry_points
 
-import click
 import typer
 from rich.console import Console
 
 from postcall.errors import PostcallError
-
-GROUPS = ("Run", "Look", "Replay", "Extend", "Operate")
 
 
 def build_cli() -> typer.Typer:
@@ -32,14 +29,7 @@ def build_cli() -> typer.Typer:
 def main() -> None:
     """Run a command; a user's mistake is one line and an exit code, never a traceback."""
     try:
-        build_cli()(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        build_cli()()
     except PostcallError as error:
         Console(stderr=True, highlight=False).print(f"postcall: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
