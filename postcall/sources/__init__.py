@@ -9,7 +9,7 @@ from postcall.errors import SettingsError
 from postcall.settings import Configuration
 from postcall.sources.base import Source
 
-#: Each module has a settings dataclass `Settings` and a function `source(settings: Settings) -> Source`.
+#: Each module has a settings dataclass `Settings` and a function `source(configuration: Configuration) -> Source`.
 SOURCE_MODULES: dict[str, str] = {"layercode": "postcall.sources.layercode"}
 
 
@@ -31,6 +31,5 @@ def load_sources(configuration: Configuration) -> dict[str, Source]:
 
 def load_source(name: str, configuration: Configuration) -> Source:
     """One vendor with its settings."""
-    module = source_module(name)
-    source: Source = module.source(configuration.read(module.Settings))
+    source: Source = source_module(name).source(configuration)
     return source

@@ -56,6 +56,12 @@ class Source(Protocol):
     #: The name in URLs (`/webhooks/NAME`), in headers and in the column `source`.
     name: str
 
+    def require_secrets(self) -> None:
+        """Check that deliveries can be verified at all; only the door asks, since only it holds the secrets.
+
+        :raises SettingsError: no secret is configured; says what to set.
+        """
+
     def verify(self, body: bytes, headers: Mapping[str, str], *, agent_id: str | None, now: datetime) -> datetime:
         """Check the signature over the raw bytes in constant time, and return the time at which it was made.
 

@@ -1,0 +1,46 @@
+"""The command `postcall ingest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel="Run")
+def ingest(
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any free one.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """The public door: verifies webhooks, appends them to the log, and acknowledges what is durable."""
+    import logging  # noqa: PLC0415 - `postcall --help` loads no server
+
+    from ingest.doors import load_doors  # noqa: PLC0415 - as above
+    from ingest.server import serve  # noqa: PLC0415 - as above
+    from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
+    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
+
+    configuration = Configuration.load(data_dir=data_dir, host=host, port=port, kafka=kafka)
+    settings = configuration.read(Settings)
+    sources = load_doors(configuration)
+    listener = open_listener(settings.host, settings.port, inherited_fd=listen_fd)
+
+    async def main(lifeline: Lifeline) -> None:
+        # They report each attempt on a log that is down and each scan of a public port; this service says it once.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        await serve(
+            sources=sources,
+            settings=settings,
+            listener=listener,
+            on_ready=lifeline.ready,
+            stopping=lifeline.stopping,
+        )
+
+    run_service("ingest", main)

@@ -1,0 +1,102 @@
+"""The door as a process: listen at once, connect to the log when it is there, and stop in order.
+
+Stopping: no new connections, requests in flight are answered, what was handed to the log is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ingest.appender import open_appender
+from ingest.application import build_application
+from ingest.connections import BoundedConnection
+from ingest.refusals import Refusals
+from ingest.webhooks import Limits, WebhookDoor
+from postcall.service import address_of
+from postcall.settings import Settings
+from postcall.sources.base import Source
+
+logger = logging.getLogger(__name__)
+
+# Longer than an append may take, shorter than a supervisor's patience.
+_STOP_DEADLINE_S = 9
+_KEEP_ALIVE_S = 30
+
+
+async def serve(
+    *,
+    sources: Mapping[str, Source],
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    stopping: asyncio.Event,
+) -> None:
+    """Serve until `stopping` is set; `on_ready` is called once deliveries can be stored."""
+    bootstrap_servers = settings.kafka or f"127.0.0.1:{settings.broker_port}"
+    refusals = Refusals()
+    async with open_appender(
+        bootstrap_servers,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+        on_end=stopping.set,
+    ) as appender:
+        limits = Limits(max_body_bytes=settings.max_body_bytes)
+        door = WebhookDoor(sources=sources, append=appender.append, limits=limits, refusals=refusals)
+        application = build_application(door, is_ready=appender.is_ready)
+        announcing = asyncio.create_task(_announce(appender.connected, listener, on_ready))
+        try:
+            await serve_application(application, listener, stopping)
+        finally:
+            announcing.cancel()
+    logger.info("Door closed", extra={"action": "stopped", "refused": dict(refusals.counts)})
+
+
+async def serve_application(application: ASGIApp, listener: socket.socket, stopping: asyncio.Event) -> None:
+    """Serve an ASGI application on a listener until `stopping` is set and the requests in flight are answered."""
+    server = _Server(
+        uvicorn.Config(
+            application,
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_STOP_DEADLINE_S,
+        )
+    )
+    watcher = asyncio.create_task(_stop_when(stopping, server))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watcher.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has some already."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _stop_when(stopping: asyncio.Event, server: uvicorn.Server) -> None:
+    await stopping.wait()
+    server.should_exit = True
+
+
+async def _announce(connected: asyncio.Event, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    address = address_of(listener)
+    logger.info("Listening, not ready before the log is", extra={"action": "listening", "address": address})
+    await connected.wait()
+    logger.info("Door open", extra={"action": "ready", "address": address})
+    on_ready()
