@@ -1,1 +1,1 @@
-"""One module for each Kafka request."""
+"""The requests of the Kafka protocol that this broker answers, one file each."""
