@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from postcall.errors import UsageError
 
 ADDRESSES_FILE = "postcall.json"
+LOCK_FILE = "lock"
 
 
 class Instance(BaseModel):
@@ -63,7 +64,7 @@ def hold_directory(data_dir: Path) -> Iterator[None]:
     :raises UsageError: another process holds it; says which.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("a+") as lock:
+    with (data_dir / LOCK_FILE).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

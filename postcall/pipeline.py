@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from postcall.instance import Instance, hold_directory, write_instance
 from postcall.kafka import create_topics
 from postcall.service import address_of, open_listener
 from postcall.settings import Configuration, Service, Settings
-from postcall.sources import SOURCE_MODULES, source_module
+from postcall.sources import all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 
 #: Names the running pipeline to the projections service, so that clients can tell it from an older one.
@@ -49,13 +51,15 @@ async def run_pipeline(
             log = settings.kafka or await _start_broker(supervisor, configuration, settings)
             await create_topics(log, partitions=settings.partitions, replication_factor=settings.replication_factor)
             instance = Instance(ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=log)
-            for service, listener in (("projections", private), ("streams", None), ("ingest", public)):
-                environment = _child_environment(configuration, service)  # type: ignore[arg-type]
-                environment |= {"POSTCALL_KAFKA": log, INSTANCE_ID: instance.instance}
-                child = Child(
-                    name=service, command=postcall_command(service), environment=environment, listener=listener
+            handed_down = {"POSTCALL_KAFKA": log, INSTANCE_ID: instance.instance}
+            listeners: dict[Service, socket.socket | None] = {"projections": private, "streams": None, "ingest": public}
+            # Side by side, since each takes a second or two; they are stopped in the reverse of this order.
+            await asyncio.gather(
+                *(
+                    supervisor.start(_child(configuration, service, listener=listener, **handed_down))
+                    for service, listener in listeners.items()
                 )
-                await supervisor.start(child)
+            )
             write_instance(settings.data_dir, instance)
             yield Pipeline(instance=instance, supervisor=supervisor)
         finally:
@@ -64,16 +68,14 @@ async def run_pipeline(
 
 async def _start_broker(supervisor: Supervisor, configuration: Configuration, settings: Settings) -> str:
     with open_listener("127.0.0.1", settings.broker_port) as listener:
-        child = Child(
-            name="broker",
-            command=postcall_command("broker"),
-            environment=_child_environment(configuration, "broker"),
-            listener=listener.dup(),
-        )
-        await supervisor.start(child)
+        await supervisor.start(_child(configuration, "broker", listener=listener.dup()))
         return address_of(listener)
 
 
-def _child_environment(configuration: Configuration, service: Service) -> dict[str, str]:
-    kinds = (Settings, *(source_module(name).Settings for name in SOURCE_MODULES))
-    return configuration.environment_for(service, kinds)
+def _child(configuration: Configuration, service: Service, *, listener: socket.socket | None, **more: str) -> Child:
+    return Child(
+        name=service,
+        command=postcall_command(service),
+        environment=configuration.environment_for(service, all_settings()) | more,
+        listener=listener,
+    )

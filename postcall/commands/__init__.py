@@ -2,11 +2,13 @@
 
 import typer
 
+from postcall.commands.demo import demo
 from postcall.commands.init import init
 from postcall.commands.look import settings, status, topics
 from postcall.commands.up import up
 
 commands = typer.Typer()
+commands.command(rich_help_panel="Run")(demo)
 commands.command(rich_help_panel="Run")(up)
 commands.command(rich_help_panel="Run")(init)
 commands.command(rich_help_panel="Look")(status)

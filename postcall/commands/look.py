@@ -10,19 +10,18 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from postcall.commands.options import AsJson, DataDir
 from postcall.errors import PostcallError
+from postcall.options import AsJson, DataDir
 from postcall.settings import Configuration, SettingRow, Settings
 
 
 def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print every setting, its value, and where that came from; secrets are masked."""
-    from postcall.sources import SOURCE_MODULES, source_module  # noqa: PLC0415 - keeps `postcall --help` quick
+    from postcall.sources import all_settings  # noqa: PLC0415 - keeps `postcall --help` quick
 
     configuration = Configuration.load(data_dir=data_dir)
-    kinds = (Settings, *(source_module(name).Settings for name in SOURCE_MODULES))
-    rows: list[SettingRow] = [row for kind in kinds for row in configuration.rows(kind)]
-    for kind in kinds:
+    rows: list[SettingRow] = [row for kind in all_settings() for row in configuration.rows(kind)]
+    for kind in all_settings():
         configuration.read(kind)
     if as_json:
         _print_json([dataclasses.asdict(row) for row in rows])

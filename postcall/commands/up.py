@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from postcall.commands.options import DEMO_MARKER, DataDir
 from postcall.errors import UsageError
+from postcall.options import DEMO_MARKER, DataDir
 from postcall.settings import Configuration, Settings
 
 

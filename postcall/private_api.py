@@ -1,0 +1,51 @@
+"""A client of the private port: SQL over HTTP, answered with rows."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import httpx
+
+from postcall.errors import PostcallError
+
+
+class QueryFailed(PostcallError):
+    """The statement was refused or failed."""
+
+
+class PrivateApi:
+    """Asks the projections service of a running pipeline.
+
+    :param url: the private address, as `postcall.json` has it.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def rows(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of one statement.
+
+        :raises QueryFailed: with the service's own words.
+        """
+        try:
+            response = await self._client.post("/v1/sql", json={"sql": sql, "format": "json"})
+        except httpx.TransportError as error:
+            raise QueryFailed(f"The private port does not answer: {error!r}.") from error
+        if response.is_error:
+            raise QueryFailed(_message_of(response))
+        rows: list[dict[str, Any]] = response.json()
+        return rows
+
+
+def _message_of(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"The private port answered {response.status_code}."
