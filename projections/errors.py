@@ -1,0 +1,65 @@
+"""What can go wrong in the projections. The docstring of a class is its default message."""
+
+from __future__ import annotations
+
+from postcall.errors import PostcallError, UsageError
+
+
+class ProjectionError(PostcallError):
+    """The projections cannot go on."""
+
+
+class WarehouseHeld(UsageError):
+    """Another process has the warehouse open."""
+
+
+class WarehouseMissing(ProjectionError):
+    """There is no warehouse yet."""
+
+
+class WarehouseDamaged(ProjectionError):
+    """The warehouse's file cannot be read."""
+
+
+class LogMismatch(ProjectionError):
+    """The log is not the one that this warehouse was made from."""
+
+
+class QueryError(ProjectionError):
+    """A query gave no rows. `code` is for programs; `position` counts characters of the statement from 0."""
+
+    code = "sql_failed"
+
+    def __init__(self, message: str | None = None, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class QueryRefused(QueryError):
+    """Only a single statement that reads is run here."""
+
+    code = "sql_refused"
+
+
+class QueryTimedOut(QueryError):
+    """The query was stopped at its deadline."""
+
+    code = "sql_deadline_exceeded"
+
+
+class QueryTooBig(QueryError):
+    """The query was stopped because it needed more memory than a query may have."""
+
+    code = "sql_out_of_memory"
+
+
+class QueriesBusy(QueryError):
+    """As many queries as may run at once are running already. Try again in a moment."""
+
+    code = "sql_busy"
+
+
+#: Errors that a query's child process reports, by code.
+QUERY_ERRORS: dict[str, type[QueryError]] = {
+    kind.code: kind for kind in (QueryError, QueryRefused, QueryTimedOut, QueryTooBig, QueriesBusy)
+}

@@ -1,0 +1,18 @@
+"""Settings of the projections service: the limits of a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from postcall.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySettings:
+    """What one SQL query may use before it is stopped."""
+
+    sql_deadline_s: float = setting(30.0, "a query is stopped after this many seconds")
+    sql_memory_mb: int = setting(1024, "memory of one query, in MB")
+    sql_threads: int = setting(2, "threads of one query")
+    sql_concurrency: int = setting(4, "queries at once; more wait their turn until the deadline")
+    sql_max_rows: int = setting(100_000, "rows of one answer; what is beyond is cut off, and the answer says so")

@@ -1,0 +1,71 @@
+-- insights: one row per session, analyzer, revision and input.
+-- reads: insights (InsightExtracted, AnalysisSkipped, AnalysisFailed)
+--
+-- done (and empty: done, with nothing found) is final; else failed > skipped, the later attempt, then content.
+
+-- name: schema
+CREATE TABLE IF NOT EXISTS base.insight_states (
+    session_id VARCHAR,
+    analyzer VARCHAR,
+    revision INTEGER,
+    input_hash VARCHAR,
+    state_rank TINYINT,
+    attempt INTEGER,
+    content_hash VARCHAR,
+    state VARCHAR,
+    result JSON,
+    reason VARCHAR,
+    model VARCHAR,
+    occurred_at TIMESTAMPTZ,
+    produced_at TIMESTAMPTZ,
+    trigger VARCHAR,
+    tokens_in BIGINT,
+    tokens_out BIGINT,
+    cost_usd DECIMAL(18, 9),
+    model_latency_ms BIGINT,
+    PRIMARY KEY (session_id, analyzer, revision, input_hash)
+);
+
+-- name: apply
+INSERT INTO base.insight_states AS kept BY NAME
+SELECT
+    session_id, analyzer, revision, input_hash,
+    CASE type WHEN 'InsightExtracted' THEN 3 WHEN 'AnalysisFailed' THEN 2 ELSE 1 END AS state_rank,
+    attempt, content_hash,
+    CASE
+        WHEN type = 'InsightExtracted' AND result::VARCHAR = '{}' THEN 'empty'
+        WHEN type = 'InsightExtracted' THEN 'done'
+        WHEN type = 'AnalysisFailed' THEN 'failed'
+        ELSE 'skipped'
+    END AS state,
+    result, reason, model, occurred_at, produced_at, trigger, tokens_in, tokens_out, cost_usd, model_latency_ms
+FROM analysis_outcomes
+WHERE type IN ('InsightExtracted', 'AnalysisFailed', 'AnalysisSkipped')
+QUALIFY row_number() OVER (
+    PARTITION BY session_id, analyzer, revision, input_hash
+    ORDER BY state_rank DESC, attempt DESC, content_hash DESC
+) = 1
+ON CONFLICT DO UPDATE SET
+    state_rank = excluded.state_rank,
+    attempt = excluded.attempt,
+    content_hash = excluded.content_hash,
+    state = excluded.state,
+    result = excluded.result,
+    reason = excluded.reason,
+    model = excluded.model,
+    occurred_at = excluded.occurred_at,
+    produced_at = excluded.produced_at,
+    trigger = excluded.trigger,
+    tokens_in = excluded.tokens_in,
+    tokens_out = excluded.tokens_out,
+    cost_usd = excluded.cost_usd,
+    model_latency_ms = excluded.model_latency_ms
+WHERE (excluded.state_rank, excluded.attempt, excluded.content_hash)
+    > (kept.state_rank, kept.attempt, kept.content_hash);
+
+-- name: view
+CREATE OR REPLACE VIEW insights AS
+SELECT
+    session_id, analyzer, revision, input_hash, state, result, reason, model, occurred_at, produced_at, trigger,
+    tokens_in, tokens_out, cost_usd, model_latency_ms
+FROM base.insight_states;

@@ -1,0 +1,59 @@
+-- transcripts: one row per turn of a session's winning record, seq from 1.
+-- reads: events (SessionEnded, SessionFetched)
+--
+-- Turns are appended when their record becomes its session's winner, and the view shows those of the winner. A record's
+-- rank only ever rises, so the same turns are never appended twice. No index enforces the key: it would cost twenty
+-- times the time.
+
+-- name: schema
+CREATE TABLE IF NOT EXISTS base.transcript_winners (
+    session_id VARCHAR PRIMARY KEY,
+    authority TINYINT,
+    turn_count INTEGER,
+    content_hash VARCHAR
+);
+CREATE TABLE IF NOT EXISTS base.transcript_turns (
+    session_id VARCHAR,
+    content_hash VARCHAR,
+    seq INTEGER,
+    role VARCHAR,
+    text VARCHAR,
+    spoken_at TIMESTAMPTZ,
+    latency_ms BIGINT
+);
+
+-- name: apply
+CREATE OR REPLACE TEMP TABLE new_winners AS
+SELECT e.session_id, e.authority, coalesce(len(e.transcript), 0) AS turn_count, e.content_hash, e.transcript
+FROM events AS e
+LEFT JOIN base.transcript_winners AS kept USING (session_id)
+WHERE e.authority > 0
+    AND (
+        kept.session_id IS NULL
+        OR (e.authority, coalesce(len(e.transcript), 0), e.content_hash)
+            > (kept.authority, kept.turn_count, kept.content_hash)
+    )
+QUALIFY row_number() OVER (
+    PARTITION BY e.session_id ORDER BY e.authority DESC, turn_count DESC, e.content_hash DESC
+) = 1;
+
+INSERT INTO base.transcript_turns
+SELECT session_id, content_hash, seq, turn.role, turn.text, turn.spoken_at, turn.latency_ms
+FROM (
+    SELECT session_id, content_hash, unnest(transcript) AS turn, generate_subscripts(transcript, 1) AS seq
+    FROM new_winners
+);
+
+INSERT INTO base.transcript_winners
+SELECT session_id, authority, turn_count, content_hash
+FROM new_winners
+ON CONFLICT DO UPDATE SET
+    authority = excluded.authority,
+    turn_count = excluded.turn_count,
+    content_hash = excluded.content_hash;
+
+-- name: view
+CREATE OR REPLACE VIEW transcripts AS
+SELECT t.session_id, t.seq, t.role, t.text, t.spoken_at, t.latency_ms
+FROM base.transcript_turns AS t
+SEMI JOIN base.transcript_winners AS w ON t.session_id = w.session_id AND t.content_hash = w.content_hash;

@@ -1,0 +1,17 @@
+-- conversations: the sessions that share a conversation_id, as one row; a session without one stands alone.
+-- over: sessions
+
+-- name: view
+CREATE OR REPLACE VIEW conversations AS
+SELECT
+    coalesce(conversation_id, session_id) AS conversation_id,
+    count(*) AS session_count,
+    min(started_at) AS started_at,
+    max(ended_at) AS ended_at,
+    sum(duration_ms)::BIGINT AS duration_ms,
+    sum(turn_count)::BIGINT AS turn_count,
+    arg_min(agent_id, (coalesce(started_at, first_seen_at), session_id)) AS first_agent_id,
+    arg_min(from_number, (coalesce(started_at, first_seen_at), session_id)) AS from_number,
+    list(session_id ORDER BY coalesce(started_at, first_seen_at), session_id) AS session_ids
+FROM sessions
+GROUP BY coalesce(conversation_id, session_id);

@@ -1,0 +1,17 @@
+-- current_insights: per session and analyzer the result to look at: of the winning transcript, by the greatest revision;
+-- else the newest of an earlier transcript, marked stale.
+-- over: insights, sessions
+
+-- name: view
+CREATE OR REPLACE VIEW current_insights AS
+SELECT
+    i.session_id, i.analyzer, i.revision, i.input_hash, i.state, i.result, i.model, i.occurred_at, i.produced_at,
+    i.trigger, i.tokens_in, i.tokens_out, i.cost_usd, i.model_latency_ms,
+    i.input_hash IS DISTINCT FROM s.input_hash AS is_stale
+FROM insights AS i
+LEFT JOIN sessions AS s USING (session_id)
+WHERE i.state IN ('done', 'empty')
+QUALIFY row_number() OVER (
+    PARTITION BY i.session_id, i.analyzer
+    ORDER BY is_stale, if(is_stale, NULL, i.revision) DESC, i.produced_at DESC, i.revision DESC, i.input_hash
+) = 1;

@@ -1,0 +1,19 @@
+-- insight_summary: the current results of the analyzer `summary`, with typed columns.
+-- over: current_insights
+
+-- name: view
+CREATE OR REPLACE VIEW insight_summary AS
+SELECT
+    session_id, revision, answer.summary AS summary, answer.intent AS intent, answer.follow_ups AS follow_ups,
+    answer.customer_name AS customer_name, answer.sentiment AS sentiment, model, occurred_at, produced_at, cost_usd,
+    is_stale
+FROM (
+    SELECT
+        *,
+        from_json(result, '{
+            "summary": "VARCHAR", "intent": "VARCHAR", "follow_ups": ["VARCHAR"], "customer_name": "VARCHAR",
+            "sentiment": "VARCHAR"
+        }') AS answer
+    FROM current_insights
+    WHERE analyzer = 'summary'
+);

@@ -1,0 +1,263 @@
+"""The warehouse: one DuckDB file, written by one thread, with rows and checkpoints in one transaction.
+
+Everything here blocks and is called from one thread, but for `snapshot`, which any thread may use. The file is a
+projection of the log: whatever is wrong with it, deleting it brings it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from postcall.errors import SettingsError
+from postcall.records import Position
+from projections.batch import Batch, SetAside, note_set_aside
+from projections.errors import WarehouseDamaged, WarehouseHeld
+from projections.sql_files import (
+    INPUT_TOPICS,
+    PROJECTIONS,
+    SqlFile,
+    fingerprint,
+    load_input,
+    load_sql,
+    load_tables,
+    view_statements,
+)
+
+logger = logging.getLogger(__name__)
+
+#: What one unreadable value makes DuckDB raise for a whole statement.
+_DATA_ERRORS: Final = (
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.InvalidTypeException,
+)
+_OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "threads": 2,
+    "memory_limit": "2GB",
+    "preserve_insertion_order": False,
+    "autoload_known_extensions": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """Where a projection goes on in one partition, and what identifies the log there."""
+
+    projection: str
+    topic: str
+    partition: int
+    next_offset: int
+    cluster_id: str | None
+    record_checksum: str | None
+
+
+class Warehouse:
+    """An open warehouse.
+
+    :raises WarehouseHeld: another process has the file open.
+    :raises WarehouseDamaged: the file is no warehouse that can be read.
+    """
+
+    def __init__(self, path: Path | str, *, reporting_timezone: str = "UTC") -> None:
+        self.path = path
+        self.cluster_id: str | None = None
+        self._timezone = reporting_timezone
+        self._lock = threading.Lock()
+        self._connection = _connect(path)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; readers that are still at it get an error."""
+        with self._lock:
+            self._connection.close()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this release's statements made the rows; if not, they must be made again."""
+        return self._rows("SELECT fingerprint FROM base.release") == [(fingerprint(),)]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every projection's checkpoint in every partition that it has read."""
+        columns = "projection, kafka_topic, kafka_partition, next_offset, cluster_id, record_checksum"
+        return [
+            Checkpoint(
+                projection=projection,
+                topic=topic,
+                partition=partition,
+                next_offset=next_offset,
+                cluster_id=cluster_id,
+                record_checksum=checksum,
+            )
+            for projection, topic, partition, next_offset, cluster_id, checksum in self._rows(
+                f"SELECT {columns} FROM base.checkpoints"  # noqa: S608 - a constant
+            )
+        ]
+
+    def apply(self, batch: Batch) -> None:
+        """Merge a batch into all tables that read it, and move their checkpoints, in one transaction.
+
+        Idempotent: a batch applied again changes nothing. Records that cannot be opened are set aside, logged and
+        counted.
+
+        :raises duckdb.Error: nothing of the batch is in, or (if COMMIT raised) perhaps all of it: reopen and look.
+        """
+        projections = [load_sql(name) for name in PROJECTIONS if batch.inputs & set(load_sql(name).reads)]
+        self._open_inputs(batch, {name for projection in projections for name in projection.reads})
+        for item in batch.set_aside:
+            logger.warning(
+                "Record set aside: %s", item.reason, extra={"action": "set_aside", "position": str(item.position)}
+            )
+        self._connection.register("progress", _progress_table(batch, projections, self.cluster_id))
+        with self.transaction() as writer:
+            for projection in projections:
+                writer.execute(projection["apply"])
+            writer.execute(load_sql("checkpoints")["apply"])
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The writing connection, within one transaction that ends with the block."""
+        self._connection.execute("BEGIN")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that reads one state of the warehouse, while batches go on being applied."""
+        with self._lock:
+            reader = self._connection.cursor()
+        try:
+            reader.execute("SET TimeZone = 'UTC'")
+            reader.execute("BEGIN TRANSACTION READ ONLY")
+            yield reader
+        finally:
+            reader.close()
+
+    def _prepare(self) -> None:
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._check_timezone()
+        self._connection.execute("CREATE SCHEMA IF NOT EXISTS base")
+        for table in load_tables():
+            self._connection.execute(table["schema"])
+        self._connection.execute("CREATE TABLE IF NOT EXISTS base.release (fingerprint VARCHAR)")
+        if not self._rows("SELECT 1 FROM base.release"):
+            self._connection.execute("INSERT INTO base.release VALUES (?)", [fingerprint()])
+        for statement in view_statements(reporting_timezone=self._timezone).values():
+            self._connection.execute(statement)
+
+    def _check_timezone(self) -> None:
+        if not self._rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [self._timezone]):
+            raise SettingsError(f"POSTCALL_REPORTING_TIMEZONE: {self._timezone!r} is no time zone; try Europe/London.")
+
+    def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def _open_inputs(self, batch: Batch, names: set[str]) -> None:
+        files = [load_input(name) for name in INPUT_TOPICS if name in names]
+        table = batch.table
+        try:
+            self._open(table, files)
+        except _DATA_ERRORS:
+            unreadable = self._find_unreadable(table, files)
+            if not unreadable:
+                raise
+            places = table.take(unreadable).select(["kafka_topic", "kafka_partition", "kafka_offset"])
+            note_set_aside(batch, _set_aside(zip(*places.to_pydict().values(), strict=True), "Its value is not JSON."))
+            readable = sorted(set(range(table.num_rows)) - set(unreadable))
+            self._open(table.take(readable), files)
+        for file in files:
+            note_set_aside(batch, _set_aside(self._rows(file["set_aside"]), "Its value lacks what its type must have."))
+
+    def _open(self, table: pa.Table, files: list[SqlFile]) -> None:
+        self._connection.register("batch", table)
+        for file in files:
+            self._connection.execute(file["open"])
+
+    def _find_unreadable(self, table: pa.Table, files: list[SqlFile], start: int = 0) -> list[int]:
+        try:
+            self._open(table, files)
+        except _DATA_ERRORS:
+            if table.num_rows == 1:
+                return [start]
+            half = table.num_rows // 2
+            return [
+                *self._find_unreadable(table.slice(0, half), files, start),
+                *self._find_unreadable(table.slice(half), files, start + half),
+            ]
+        return []
+
+
+def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
+    if isinstance(path, Path) and path.exists():
+        # What a missing right or a read-only disk raises is no damage.
+        with path.open("r+b"):
+            pass
+    try:
+        return duckdb.connect(path, config=_OPTIONS)
+    except duckdb.Error as error:
+        if "lock" in str(error).lower():
+            raise WarehouseHeld(f"{path} is open in another process: {_first_line(error)}") from error
+        if isinstance(path, Path) and os.statvfs(path.parent).f_bavail == 0:
+            raise
+        raise WarehouseDamaged(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _set_aside(places: Any, reason: str) -> list[SetAside]:
+    return [
+        SetAside(position=Position(topic=topic, partition=partition, offset=offset), reason=reason)
+        for topic, partition, offset in places
+    ]
+
+
+def _progress_table(batch: Batch, projections: list[SqlFile], cluster_id: str | None) -> pa.Table:
+    rows = [
+        {
+            "projection": projection.name,
+            "kafka_topic": topic,
+            "kafka_partition": partition,
+            "next_offset": progress.next_offset,
+            "cluster_id": cluster_id,
+            "topic_id": None,
+            "record_checksum": progress.record_checksum,
+            "set_aside": progress.set_aside,
+        }
+        for projection in projections
+        for (topic, partition), progress in batch.progress.items()
+        if topic in {INPUT_TOPICS[name] for name in projection.reads}
+    ]
+    schema = pa.schema(
+        [
+            ("projection", pa.string()),
+            ("kafka_topic", pa.string()),
+            ("kafka_partition", pa.int32()),
+            ("next_offset", pa.int64()),
+            ("cluster_id", pa.string()),
+            ("topic_id", pa.string()),
+            ("record_checksum", pa.string()),
+            ("set_aside", pa.int64()),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)
