@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin, open_consumer
-from postcall.topics import ALL_TOPICS, STAGE_INPUTS
+from postcall.topics import ALL_TOPICS, STAGE_INPUTS, stage_group
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ async def _all_partitions(admin: AIOKafkaAdminClient) -> list[TopicPartition]:
 
 async def _stage_lag(admin: AIOKafkaAdminClient, stage: str, topic: str, marks: dict[TopicPartition, int]) -> StageLag:
     partitions = {partition: mark for partition, mark in marks.items() if partition.topic == topic}
-    committed = await admin.list_consumer_group_offsets(f"postcall.{stage}", partitions=list(partitions))
+    committed = await admin.list_consumer_group_offsets(stage_group(stage), partitions=list(partitions))
     # A partition that nothing was committed for is at -1: everything in it is still to be read.
     lag = sum(mark - max(0, committed[partition].offset) for partition, mark in partitions.items())
     return StageLag(stage=stage, topic=topic, lag=lag)

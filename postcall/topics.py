@@ -69,10 +69,17 @@ ALL_TOPICS: tuple[Topic, ...] = (
     DEAD_LETTERS,
 )
 
-#: What each stage reads; its consumer group is `postcall.NAME`.
+#: What each stage reads; `stage_group` names its consumer group.
 STAGE_INPUTS: dict[str, Topic] = {
     "normalize": WEBHOOKS,
     "plan": EVENTS,
     "recordings": RECORDING_REQUESTS,
     "insights": ANALYSIS_REQUESTS,
 }
+
+
+def stage_group(stage: str) -> str:
+    """A stage's consumer group; it holds the generation where events are read, so the next one starts from zero."""
+    topic = STAGE_INPUTS[stage].name
+    events, _, generation = topic.partition("-g")
+    return f"postcall.{stage}-g{generation}" if events == "postcall.events" else f"postcall.{stage}"
