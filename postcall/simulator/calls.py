@@ -15,12 +15,12 @@ from itertools import groupby
 from random import Random
 
 from postcall.simulator.accents import speak
-from postcall.simulator.decks import chance, deal
+from postcall.simulator.decks import chance, deal, deck
 from postcall.simulator.scenarios import Intent, Line, Role, Scenario, Sentiment, all_asides, all_scenarios
 from postcall.simulator.vocabulary import ENGLISH_ACCENTS, Accent, words_for
 
-#: How many asides a call takes wherever it may wander: most stay with their business, some do not.
-_ASIDES = (0, 0, 0, 0, 0, 1, 1, 1, 2, 4)
+#: How many asides a call takes: most callers keep to their business, some have all day.
+_ASIDES = deck((9, 0), (5, 1), (3, 2), (1, 4), (2, 9))
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _WORD = re.compile(r"\{(\w+)\}")
 _PROMISE = re.compile(r"<([^<>]+)>")
@@ -99,13 +99,14 @@ def _write_call(index: int, seed: int) -> ScriptedCall:
     words = {**words_for(scenario.language, accent, random)}
     for name, choices in {**_trade_words(scenario, random), **scenario.words}.items():
         words[name] = random.choice(choices)
-    return _compose(index, scenario, accent, words, random.choice(scenario.moods), random)
+    mood = random.choice(scenario.moods)
+    return _compose(index, scenario, accent, words, mood, deal(_ASIDES, index, seed, "asides"), random)
 
 
 def _write_continuation(index: int, seed: int, cut_off: ScriptedCall) -> ScriptedCall:
     random = chance(seed, "continuation", index)
     fitting = [scenario for scenario in _scenarios("cut-off") if scenario.language == cut_off.language]
-    call = _compose(index, random.choice(fitting), cut_off.accent, cut_off.words, "neutral", random)
+    call = _compose(index, random.choice(fitting), cut_off.accent, cut_off.words, "neutral", 0, random)
     return replace(call, trade=cut_off.trade, continues=cut_off.index)
 
 
@@ -129,18 +130,22 @@ def _trade_words(scenario: Scenario, random: Random) -> Mapping[str, tuple[str, 
 
 
 def _compose(
-    index: int, scenario: Scenario, accent: Accent, words: Mapping[str, str], mood: Sentiment, random: Random
+    index: int,
+    scenario: Scenario,
+    accent: Accent,
+    words: Mapping[str, str],
+    mood: Sentiment,
+    aside_count: int,
+    random: Random,
 ) -> ScriptedCall:
     facts = frozenset({str(mood), *(fact for fact in ("named", "promised") if random.random() < 0.6)})
-    asides = [aside for aside in all_asides() if mood in aside.moods] if scenario.language == "en" else []
-    random.shuffle(asides)
-    per_pause = random.choice(_ASIDES)
+    asides = _choose_asides(scenario, mood, aside_count, random)
     spoken: list[ScriptedTurn] = []
     for line in scenario.lines:
         if line.speaker != "aside":
             spoken += _say([line], facts, words, accent, random)
             continue
-        for aside in [asides.pop() for _ in range(min(per_pause, len(asides)))]:
+        for aside in asides.pop():
             own_words = {name: random.choice(choices) for name, choices in aside.words.items()}
             spoken += _say(aside.lines, facts, {**words, **own_words}, accent, random)
     return ScriptedCall(
@@ -155,6 +160,14 @@ def _compose(
         turns=tuple(_joined(spoken)),
         words=words,
     )
+
+
+def _choose_asides(scenario: Scenario, mood: Sentiment, count: int, random: Random) -> list[list[Scenario]]:
+    """The asides for each place where the call may wander."""
+    places = sum(line.speaker == "aside" for line in scenario.lines)
+    fitting = [aside for aside in all_asides() if mood in aside.moods and aside.language == scenario.language]
+    chosen = random.sample(fitting, min(count, len(fitting)))
+    return [chosen[place::places] for place in range(places)]
 
 
 def _say(

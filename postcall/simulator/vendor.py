@@ -1,0 +1,81 @@
+"""The simulated vendor as a whole: it serves its REST API and posts its webhooks.
+
+    async with Vendor(plan_schedule(50, seed=7), api_key="key") as vendor:
+        ledger = await vendor.post("http://127.0.0.1:8000/webhooks/layercode", secret="whsec_…")
+
+What it serves follows what it has posted: a recording can be fetched just before its update is sent, not earlier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from postcall.simulator.posting import Ledger, PostingProgress, post_deliveries
+from postcall.simulator.rest import SessionStore, build_rest
+from postcall.simulator.schedule import Schedule
+from postcall.simulator.serving import serving
+
+
+class Vendor:
+    """Serves while it is entered, on `listener` or a free port of this machine, in the running event loop."""
+
+    def __init__(self, schedule: Schedule, *, api_key: str, listener: socket.socket | None = None) -> None:
+        self.schedule = schedule
+        self.sessions = SessionStore(schedule)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._application = build_rest(self.sessions, api_key=api_key)
+        self._open = contextlib.AsyncExitStack()
+        self.api_url = api_url_of(self._listener)
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(serving(self._application, self._listener))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def post(
+        self,
+        ingest_url: str,
+        *,
+        secret: str,
+        concurrency: int = 16,
+        rate_per_s: float | None = None,
+        patience_s: float = 60.0,
+        on_progress: Callable[[PostingProgress], None] = lambda _: None,
+    ) -> Ledger:
+        """Post the whole schedule, as `post_deliveries` does.
+
+        :raises IngestUnreachable: nothing at all was accepted for `patience_s`.
+        """
+        return await post_deliveries(
+            self.schedule.deliveries,
+            ingest_url=ingest_url,
+            secret=secret,
+            concurrency=concurrency,
+            rate_per_s=rate_per_s,
+            patience_s=patience_s,
+            before_send=self.sessions.advance,
+            on_progress=on_progress,
+        )
+
+    async def wait_for_recordings(self, *, timeout_s: float) -> bool:
+        """Until every recording was fetched at least once: True, or False after `timeout_s`."""
+        try:
+            await asyncio.wait_for(self.sessions.all_recordings_served.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+
+def api_url_of(listener: socket.socket) -> str:
+    """The REST base URL of a vendor on this socket: `LAYERCODE_API_URL` for a pipeline, `api_url` for a schedule."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}/v1"
