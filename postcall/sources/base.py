@@ -42,7 +42,8 @@ class Reply:
 class RecordingAccess:
     """How to fetch a recording: where, and with what; `headers` may hold the vendor's key.
 
-    `origin` (`scheme://host:port`) is the only one that may be sent those headers.
+    `origin` (`scheme://host:port`) is the vendor's own, wherever the URL points: the only one that may be sent those
+    headers, and the only one that is trusted whatever its address.
     """
 
     url: str

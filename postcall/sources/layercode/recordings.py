@@ -63,4 +63,4 @@ def access_recording(request: DownloadRecording, settings: Settings, *, api_orig
     origin = read_origin(request.url)
     may_have_key = origin == api_origin and settings.api_key
     headers = {"authorization": f"Bearer {settings.api_key}"} if may_have_key else {}
-    return RecordingAccess(url=request.url, origin=origin, headers=headers)
+    return RecordingAccess(url=request.url, origin=api_origin, headers=headers)
