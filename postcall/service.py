@@ -107,6 +107,8 @@ def open_listener(host: str, port: int, *, inherited_fd: int | None = None) -> s
         advice = "another process has it; choose another port, or 0 for a free one"
         reason = advice if error.errno in {48, 98} else error.strerror
         raise UsageError(f"Cannot listen on {host}:{port}: {reason}.") from error
+    # asyncio sets this only on sockets that name their protocol, which these do not; accepted ones inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setblocking(False)
     return listener
 

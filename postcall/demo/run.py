@@ -21,10 +21,10 @@ from postcall.demo.view import DemoView
 from postcall.errors import PostcallError
 from postcall.pipeline import Pipeline, run_pipeline
 from postcall.private_api import PrivateApi, QueryFailed
-from postcall.service import Lifeline, address_of, open_listener
+from postcall.service import Lifeline, open_listener
 from postcall.settings import Configuration
 from postcall.simulator.schedule import plan_schedule
-from postcall.simulator.vendor import Vendor
+from postcall.simulator.vendor import Vendor, api_url_of
 from postcall.sources import all_settings
 
 _POLL_INTERVAL_S = 0.4
@@ -56,11 +56,10 @@ async def run_demo(options: DemoOptions, lifeline: Lifeline) -> None:
     empty_directory(options.data_dir)
     console = Console(stderr=True, highlight=False)
     listener = open_listener("127.0.0.1", 0)
-    schedule = plan_schedule(options.calls, seed=options.seed, api_url=f"http://{address_of(listener)}/v1")
+    api_url = api_url_of(listener)
+    schedule = plan_schedule(options.calls, seed=options.seed, api_url=api_url)
     api_key, secret = secrets.token_urlsafe(), secrets.token_urlsafe()
-    configuration = demo_configuration(
-        options, api_url=f"http://{address_of(listener)}/v1", api_key=api_key, secret=secret
-    )
+    configuration = demo_configuration(options, api_url=api_url, api_key=api_key, secret=secret)
     log_file = options.data_dir / "logs" / "demo.log"
     log_file.parent.mkdir()
     console.print(f"Starting the pipeline on {options.data_dir} (its log lines: {log_file})…")
