@@ -117,7 +117,7 @@ class Warehouse:
         :raises duckdb.Error: nothing of the batch is in, or (if COMMIT raised) perhaps all of it: reopen and look.
         """
         projections = [load_sql(name) for name in PROJECTIONS if batch.inputs & set(load_sql(name).reads)]
-        self._open_inputs(batch, {name for projection in projections for name in projection.reads})
+        filled = self._open_inputs(batch, {name for projection in projections for name in projection.reads})
         for item in batch.set_aside:
             logger.warning(
                 "Record set aside: %s", item.reason, extra={"action": "set_aside", "position": str(item.position)}
@@ -125,7 +125,8 @@ class Warehouse:
         self._connection.register("progress", _progress_table(batch, projections, self.cluster_id))
         with self.transaction() as writer:
             for projection in projections:
-                writer.execute(projection["apply"])
+                if filled & set(projection.reads):
+                    writer.execute(projection["apply"])
             writer.execute(load_sql("checkpoints")["apply"])
 
     @contextlib.contextmanager
@@ -171,26 +172,28 @@ class Warehouse:
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
 
-    def _open_inputs(self, batch: Batch, names: set[str]) -> None:
+    def _open_inputs(self, batch: Batch, names: set[str]) -> set[str]:
+        """Parse the batch into the inputs' temporary tables; returns those that got rows."""
         files = [load_input(name) for name in INPUT_TOPICS if name in names]
         table = batch.table
         try:
-            self._open(table, files)
+            filled = self._open(table, files)
         except _DATA_ERRORS:
             unreadable = self._find_unreadable(table, files)
             if not unreadable:
                 raise
             places = table.take(unreadable).select(["kafka_topic", "kafka_partition", "kafka_offset"])
             note_set_aside(batch, _set_aside(zip(*places.to_pydict().values(), strict=True), "Its value is not JSON."))
-            readable = sorted(set(range(table.num_rows)) - set(unreadable))
-            self._open(table.take(readable), files)
+            filled = self._open(table.take(sorted(set(range(table.num_rows)) - set(unreadable))), files)
         for file in files:
-            note_set_aside(batch, _set_aside(self._rows(file["set_aside"]), "Its value lacks what its type must have."))
+            if file.name in filled:
+                places = self._rows(file["set_aside"])
+                note_set_aside(batch, _set_aside(places, "Its value lacks what its type must have."))
+        return filled
 
-    def _open(self, table: pa.Table, files: list[SqlFile]) -> None:
+    def _open(self, table: pa.Table, files: list[SqlFile]) -> set[str]:
         self._connection.register("batch", table)
-        for file in files:
-            self._connection.execute(file["open"])
+        return {file.name for file in files if self._rows(file["open"]) != [(0,)]}
 
     def _find_unreadable(self, table: pa.Table, files: list[SqlFile], start: int = 0) -> list[int]:
         try:

@@ -1,0 +1,50 @@
+"""Opening the warehouse of a data directory, whatever state it is in: it can always be made again from the log."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from projections.errors import WarehouseDamaged
+from projections.files import make_serving, next_path, quarantine, remove, serving_path
+from projections.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+
+def open_serving(data_dir: Path, *, reporting_timezone: str) -> Warehouse:
+    """Open the serving warehouse, or an empty one where there is none, it is damaged, or its rows are outdated.
+
+    :raises WarehouseHeld: another process has it open.
+    """
+    path = serving_path(data_dir)
+    is_new = not path.exists()
+    try:
+        warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
+    except WarehouseDamaged as error:
+        moved = quarantine(path)
+        logger.error(
+            "Warehouse is damaged, making it again from the log: %s",
+            error,
+            extra={"action": "quarantined", "moved_to": moved.name},
+        )
+        warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
+    if not warehouse.is_current:
+        warehouse = _replace(warehouse, path, reporting_timezone)
+    elif is_new:
+        make_serving(path)
+    return warehouse
+
+
+def _replace(outdated: Warehouse, path: Path, reporting_timezone: str) -> Warehouse:
+    logger.warning(
+        "Warehouse is of another release, making it again from the log",
+        extra={"action": "rebuild_started", "file": path.name},
+    )
+    outdated.close()
+    successor = next_path(path)
+    remove(successor)
+    warehouse = Warehouse(successor, reporting_timezone=reporting_timezone)
+    make_serving(successor)
+    remove(path)
+    return warehouse

@@ -1,0 +1,164 @@
+"""The projector: records from the log into the warehouse, batch by batch, for as long as the service runs.
+
+Batches are what is there: a few records while all is live, many when the projector is behind. While one batch is
+applied in the writer's thread the next is fetched and built, and the event loop stays free. Any failure of the
+warehouse, a COMMIT that raised above all, ends in the same way: reopen it, read its checkpoints, go on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal, TypeVar
+
+import duckdb
+
+from postcall.errors import LogUnavailable
+from projections.batch import Batch, build_batch
+from projections.errors import WarehouseDamaged
+from projections.log_reader import LogReader, open_reader
+from projections.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: At most this many records are applied together; more makes no rebuild quicker, and takes memory.
+MAX_BATCH_RECORDS: Final = 20_000
+#: From here on a batch is worth building while the one before is still being applied.
+_LARGE_BATCH_RECORDS: Final = 2_000
+_FETCH_TIMEOUT_MS: Final = 500
+_RETRY_PAUSE_S: Final = 1.0
+
+State = Literal["waiting for the log", "reading", "stopped"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectorStatus:
+    """What the projector is at; `unread` counts records that the log has and the warehouse has not."""
+
+    state: State
+    unread: int | None
+
+
+class Projector:
+    """Keeps the warehouse that `open_warehouse` opens in step with the log.
+
+    `on_reading` is called each time the log has been opened.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, open_warehouse: Callable[[], Warehouse], *, on_reading: Callable[[], None]
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._open_warehouse = open_warehouse
+        self._on_reading = on_reading
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
+        self._warehouse: Warehouse | None = None
+        self._reader: LogReader | None = None
+
+    @property
+    def warehouse(self) -> Warehouse | None:
+        """The open warehouse; None for the moment in which it is opened again."""
+        return self._warehouse
+
+    async def open(self) -> None:
+        """Open the warehouse, so that it can be read before the log is there."""
+        self._warehouse = await self._in_writer(self._open_warehouse)
+
+    async def read_status(self) -> ProjectorStatus:
+        """What the projector is at."""
+        if self._reader is None:
+            return ProjectorStatus(state="waiting for the log", unread=None)
+        return ProjectorStatus(state="reading", unread=await self._reader.count_unread())
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Project until `stopping` is set.
+
+        :raises LogMismatch: the log is not the one that the warehouse was made from.
+        """
+        has_complained = False
+        while not stopping.is_set():
+            try:
+                await self._read_log(stopping)
+            except LogUnavailable as error:
+                if not has_complained:
+                    logger.warning("Waiting for the log: %s", error, extra={"action": "log_missed"})
+                has_complained = True
+            except (duckdb.Error, WarehouseDamaged, OSError):
+                logger.exception("Warehouse failed, opening it again", extra={"action": "warehouse_failed"})
+                await self._reopen()
+            else:
+                has_complained = False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 0 if stopping.is_set() else _RETRY_PAUSE_S)
+
+    async def close(self) -> None:
+        """Finish what is being applied, and close the warehouse."""
+        if self._warehouse is not None:
+            await self._in_writer(self._warehouse.close)
+        self._writer.shutdown()
+
+    async def _read_log(self, stopping: asyncio.Event) -> None:
+        if self._warehouse is None:
+            await self._reopen()
+            return
+        checkpoints = await self._in_writer(self._warehouse.checkpoints)
+        async with open_reader(self._bootstrap_servers, checkpoints) as reader:
+            self._warehouse.cluster_id = reader.cluster_id
+            self._reader = reader
+            logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})
+            self._on_reading()
+            try:
+                await self._follow(reader, self._warehouse, stopping)
+            finally:
+                self._reader = None
+
+    async def _follow(self, reader: LogReader, warehouse: Warehouse, stopping: asyncio.Event) -> None:
+        applying: asyncio.Future[float] | None = None
+        try:
+            while not stopping.is_set():
+                records = await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=_FETCH_TIMEOUT_MS)
+                if applying is not None and len(records) < _LARGE_BATCH_RECORDS:
+                    # Small batches cost nearly as much as larger ones: at most half of the writer's time goes into
+                    # them, and what comes meanwhile shares a transaction.
+                    await asyncio.sleep(await applying - time.monotonic())
+                    applying = None
+                    records += await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=0)
+                if not records:
+                    continue
+                batch = await asyncio.to_thread(build_batch, records)
+                if applying is not None:
+                    await applying
+                applying = asyncio.ensure_future(self._in_writer(partial(_apply, warehouse, batch)))
+        finally:
+            if applying is not None:
+                await applying
+
+    async def _reopen(self) -> None:
+        broken, self._warehouse = self._warehouse, None
+        if broken is not None:
+            with contextlib.suppress(duckdb.Error):
+                await self._in_writer(broken.close)
+        try:
+            self._warehouse = await self._in_writer(self._open_warehouse)
+        except (duckdb.Error, WarehouseDamaged, OSError):
+            logger.exception("Warehouse cannot be opened, trying again", extra={"action": "warehouse_failed"})
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+
+def _apply(warehouse: Warehouse, batch: Batch) -> float:
+    """Apply a batch; returns until when the writer is to rest, on the monotonic clock."""
+    started_at = time.monotonic()
+    warehouse.apply(batch)
+    seconds = time.monotonic() - started_at
+    facts = {"action": "applied", "records": batch.table.num_rows, "seconds": round(seconds, 4)}
+    logger.debug("Batch applied", extra=facts)
+    return started_at + 2 * seconds
