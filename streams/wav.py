@@ -74,7 +74,7 @@ class _Format:
         return self.bytes_per_second
 
 
-def is_wav_start(head: bytes | bytearray) -> bool:
+def is_wav_start(head: bytes) -> bool:
     """Whether a file that begins with these (at least 12) bytes claims to be a WAV file."""
     return head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE"
 

@@ -26,7 +26,7 @@ from streams.recordings.answers import (
     too_large,
 )
 from streams.recordings.errors import NotYet, RecordingUnobtainable
-from streams.recordings.hops import Hop, first_hop, next_hop, resolve_public
+from streams.recordings.hops import Hop, first_hop, host_of, next_hop, resolve_public
 from streams.recordings.settings import RecordingSettings
 from streams.store import PartFile, run_blocking
 from streams.wav import NotWav, WavHeader, is_wav_start, read_wav_header
@@ -107,7 +107,7 @@ class Downloader:
                 "GET",
                 url.copy_with(host=address),
                 headers={**_PLAIN, "host": url.netloc.decode("ascii")},
-                extensions={"sni_hostname": url.host},
+                extensions={"sni_hostname": host_of(url)},
             )
             try:
                 return await self._elsewhere.send(request, stream=True)
@@ -139,9 +139,10 @@ _PLAIN: Final = {"accept-encoding": "identity"}
 async def _write(part: PartFile, block: bytearray) -> None:
     if not block:
         return
-    if part.length == 0 and not is_wav_start(block):
-        check_start(bytes(block[:100]))
-    await run_blocking(partial(part.write, bytes(block)))
+    content = bytes(block)
+    if part.length == 0 and not is_wav_start(content[:12]):
+        check_start(content[:100])
+    await run_blocking(partial(part.write, content))
 
 
 def _read_whole(part: PartFile, *, is_vouched_for: bool) -> WavHeader:

@@ -43,6 +43,8 @@ def read_url(text: str) -> httpx.URL:
         raise HopRefused("The recording's URL cannot be read.") from None
     if url.scheme not in _DEFAULT_PORTS or not url.host:
         raise HopRefused(f"The recording's URL is of scheme {url.scheme!r}; only http and https are fetched.")
+    if url.port is not None and url.port > 65535:
+        raise HopRefused("The recording's URL names a port that does not exist.")
     if url.userinfo:
         raise HopRefused("The recording's URL holds a user name or password; such URLs are not fetched.")
     return url
@@ -50,8 +52,13 @@ def read_url(text: str) -> httpx.URL:
 
 def origin_of(url: httpx.URL) -> str:
     """`scheme://host:port`."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{url.scheme}://{host}:{url.port or _DEFAULT_PORTS[url.scheme]}"
+    host = host_of(url)
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{url.port or _DEFAULT_PORTS[url.scheme]}"
+
+
+def host_of(url: httpx.URL) -> str:
+    """The host as it goes over the wire: names of other scripts are in their ASCII form."""
+    return url.raw_host.decode("ascii")
 
 
 def first_hop(text: str, *, origin: str) -> Hop:
@@ -85,15 +92,16 @@ async def resolve_public(url: httpx.URL) -> tuple[str, ...]:
     :raises HopRefused: not https, or any of its addresses is not public.
     :raises NotYet: the name does not resolve.
     """
+    host = host_of(url)
     if url.scheme != "https":
-        raise HopRefused(f"The recording is at {url.host} over plain http; other hosts must use https.")
+        raise HopRefused(f"The recording is at {host} over plain http; other hosts must use https.")
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, url.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise NotYet(f"The name {url.host} does not resolve.") from None
+        raise NotYet(f"The name {host} does not resolve.") from None
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not all(is_public(address) for address in addresses):
-        raise HopRefused(f"{url.host} has an address that is not public; recordings are not fetched from there.")
+        raise HopRefused(f"{host} has an address that is not public; recordings are not fetched from there.")
     return addresses
 
 
