@@ -69,11 +69,11 @@ def load_tables() -> tuple[SqlFile, ...]:
     return tuple(load_sql(name) for name in ("checkpoints", *PROJECTIONS))
 
 
-def view_statements(*, reporting_timezone: str) -> dict[str, str]:
-    """The statement behind each public view, by name, in an order in which they can be run."""
+def load_views(*, reporting_timezone: str) -> dict[str, str]:
+    """The SELECT behind each public view, by name, in an order in which they can be created."""
     literal = "'" + reporting_timezone.replace("'", "''") + "'"
     files = [*load_tables(), *(load_sql(f"views/{name}") for name in VIEWS)]
-    return {file.name: file["view"].replace("{reporting_timezone}", literal) for file in files}
+    return {file.name: file["view"].rstrip(";").replace("{reporting_timezone}", literal) for file in files}
 
 
 def fingerprint() -> str:

@@ -1,6 +1,6 @@
 """The warehouse: one DuckDB file, written by one thread, with rows and checkpoints in one transaction.
 
-Everything here blocks and is called from one thread, but for `snapshot`, which any thread may use. The file is a
+Everything here blocks and is called from one thread; what `WarehouseReader` has may be used from any. The file is a
 projection of the log: whatever is wrong with it, deleting it brings it back.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import pyarrow as pa
 from postcall.errors import SettingsError
 from postcall.records import Position
 from projections.batch import Batch, SetAside, note_set_aside
-from projections.errors import WarehouseDamaged, WarehouseHeld
+from projections.reading import WarehouseReader, translate_connect_error
 from projections.sql_files import (
     INPUT_TOPICS,
     PROJECTIONS,
@@ -30,7 +29,7 @@ from projections.sql_files import (
     load_input,
     load_sql,
     load_tables,
-    view_statements,
+    load_views,
 )
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Checkpoint:
     record_checksum: str | None
 
 
-class Warehouse:
+class Warehouse(WarehouseReader):
     """An open warehouse.
 
     :raises WarehouseHeld: another process has the file open.
@@ -70,21 +69,14 @@ class Warehouse:
     """
 
     def __init__(self, path: Path | str, *, reporting_timezone: str = "UTC") -> None:
+        super().__init__(_connect(path), reporting_timezone=reporting_timezone)
         self.path = path
         self.cluster_id: str | None = None
-        self._timezone = reporting_timezone
-        self._lock = threading.Lock()
-        self._connection = _connect(path)
         try:
             self._prepare()
         except BaseException:
             self._connection.close()
             raise
-
-    def close(self) -> None:
-        """Close the file; readers that are still at it get an error."""
-        with self._lock:
-            self._connection.close()
 
     @property
     def is_current(self) -> bool:
@@ -141,18 +133,6 @@ class Warehouse:
                 self._connection.execute("ROLLBACK")
             raise
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that reads one state of the warehouse, while batches go on being applied."""
-        with self._lock:
-            reader = self._connection.cursor()
-        try:
-            reader.execute("SET TimeZone = 'UTC'")
-            reader.execute("BEGIN TRANSACTION READ ONLY")
-            yield reader
-        finally:
-            reader.close()
-
     def _prepare(self) -> None:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._check_timezone()
@@ -162,8 +142,8 @@ class Warehouse:
         self._connection.execute("CREATE TABLE IF NOT EXISTS base.release (fingerprint VARCHAR)")
         if not self._rows("SELECT 1 FROM base.release"):
             self._connection.execute("INSERT INTO base.release VALUES (?)", [fingerprint()])
-        for statement in view_statements(reporting_timezone=self._timezone).values():
-            self._connection.execute(statement)
+        for name, select in load_views(reporting_timezone=self._timezone).items():
+            self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
 
     def _check_timezone(self) -> None:
         if not self._rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [self._timezone]):
@@ -217,15 +197,9 @@ def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, config=_OPTIONS)
     except duckdb.Error as error:
-        if "lock" in str(error).lower():
-            raise WarehouseHeld(f"{path} is open in another process: {_first_line(error)}") from error
         if isinstance(path, Path) and os.statvfs(path.parent).f_bavail == 0:
             raise
-        raise WarehouseDamaged(f"{path} cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+        raise translate_connect_error(path, error) from error
 
 
 def _set_aside(places: Any, reason: str) -> list[SetAside]:

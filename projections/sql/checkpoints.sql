@@ -30,6 +30,5 @@ ON CONFLICT DO UPDATE SET
 WHERE excluded.next_offset > kept.next_offset;
 
 -- name: view
-CREATE OR REPLACE VIEW checkpoints AS
 SELECT projection, kafka_topic, kafka_partition, next_offset, cluster_id, topic_id, record_checksum, set_aside
 FROM base.checkpoints;

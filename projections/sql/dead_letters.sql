@@ -33,7 +33,6 @@ ON CONFLICT DO UPDATE SET
     last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at);
 
 -- name: view
-CREATE OR REPLACE VIEW dead_letters AS
 SELECT
     id, first_copy.session_id AS session_id, first_copy.kafka_topic AS kafka_topic,
     first_copy.kafka_partition AS kafka_partition, first_copy.kafka_offset AS kafka_offset,

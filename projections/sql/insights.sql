@@ -64,7 +64,6 @@ WHERE (excluded.state_rank, excluded.attempt, excluded.content_hash)
     > (kept.state_rank, kept.attempt, kept.content_hash);
 
 -- name: view
-CREATE OR REPLACE VIEW insights AS
 SELECT
     session_id, analyzer, revision, input_hash, state, result, reason, model, occurred_at, produced_at, trigger,
     tokens_in, tokens_out, cost_usd, model_latency_ms

@@ -57,7 +57,6 @@ WHERE (excluded.state_rank, excluded.attempt, excluded.content_hash)
     > (kept.state_rank, kept.attempt, kept.content_hash);
 
 -- name: view
-CREATE OR REPLACE VIEW recordings AS
 SELECT
     session_id, state, uri, bytes, sha256, recording_duration_ms, sample_rate, channels, codec, stored_at, reason
 FROM base.recording_states;

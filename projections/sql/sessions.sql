@@ -118,7 +118,6 @@ WHERE (excluded.richness, excluded.content_hash) > (kept.richness, kept.content_
     OR (excluded.content_hash = kept.content_hash AND excluded.recorded_at < kept.recorded_at);
 
 -- name: view
-CREATE OR REPLACE VIEW sessions AS
 SELECT
     m.session_id,
     m.source,

@@ -53,7 +53,6 @@ ON CONFLICT DO UPDATE SET
     content_hash = excluded.content_hash;
 
 -- name: view
-CREATE OR REPLACE VIEW transcripts AS
 SELECT t.session_id, t.seq, t.role, t.text, t.spoken_at, t.latency_ms
 FROM base.transcript_turns AS t
 SEMI JOIN base.transcript_winners AS w ON t.session_id = w.session_id AND t.content_hash = w.content_hash;

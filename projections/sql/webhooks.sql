@@ -27,7 +27,6 @@ LEFT JOIN base.checkpoints AS c
 WHERE d.kafka_offset >= coalesce(c.next_offset, 0);
 
 -- name: view
-CREATE OR REPLACE VIEW webhooks AS
 SELECT
     kafka_topic, kafka_partition, kafka_offset, receipt_id, received_at, source, signature, type, session_id, sha256,
     bytes

@@ -2,7 +2,6 @@
 -- over: sessions, recordings, insight_summary
 
 -- name: view
-CREATE OR REPLACE VIEW calls AS
 SELECT
     s.session_id, s.source, s.conversation_id, s.agent_id, s.started_at, s.ended_at, s.duration_ms, s.latency_ms,
     s.user_speech_ms, s.agent_speech_ms, s.from_number, s.from_country, s.to_number, s.to_country, s.country_code,

@@ -2,7 +2,6 @@
 -- over: sessions
 
 -- name: view
-CREATE OR REPLACE VIEW conversations AS
 SELECT
     coalesce(conversation_id, session_id) AS conversation_id,
     count(*) AS session_count,

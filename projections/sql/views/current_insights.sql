@@ -3,7 +3,6 @@
 -- over: insights, sessions
 
 -- name: view
-CREATE OR REPLACE VIEW current_insights AS
 SELECT
     i.session_id, i.analyzer, i.revision, i.input_hash, i.state, i.result, i.model, i.occurred_at, i.produced_at,
     i.trigger, i.tokens_in, i.tokens_out, i.cost_usd, i.model_latency_ms,

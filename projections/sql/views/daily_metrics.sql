@@ -2,7 +2,6 @@
 -- over: calls
 
 -- name: view
-CREATE OR REPLACE VIEW daily_metrics AS
 SELECT
     (coalesce(started_at, first_seen_at) AT TIME ZONE {reporting_timezone})::DATE AS day,
     count(*) AS sessions,

@@ -2,7 +2,6 @@
 -- over: current_insights
 
 -- name: view
-CREATE OR REPLACE VIEW insight_summary AS
 SELECT
     session_id, revision, answer.summary AS summary, answer.intent AS intent, answer.follow_ups AS follow_ups,
     answer.customer_name AS customer_name, answer.sentiment AS sentiment, model, occurred_at, produced_at, cost_usd,
