@@ -6,6 +6,7 @@ It belongs to the event loop. Writes go to the appender's thread, reads that tou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import time
@@ -38,8 +39,6 @@ class Log:
         """
         self._storage = open_to_write(path)
         self._connections: queue.SimpleQueue[Storage] = queue.SimpleQueue()
-        self._reading = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="reader")
-        self._appender = Appender(self._storage, asyncio.get_running_loop())
         self.topics = Catalogue()
         self.watermarks = Watermarks()
         try:
@@ -47,17 +46,18 @@ class Log:
             self._load()
             for _ in range(_READING_THREADS):
                 self._connections.put(open_to_read(path))
-        except sqlite3.Error as error:
-            raise StorageFailed(f"Cannot open the log at {path}: {error}.") from error
+        except (sqlite3.Error, StorageFailed) as error:
+            self._close_connections()
+            raise StorageFailed(f"Cannot open the log at {path}: {error}") from error
+        self._reading = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="reader")
+        self._appender = Appender(self._storage, asyncio.get_running_loop())
         self._appender.start()
 
     async def close(self) -> None:
         """Write what was submitted, and close the database."""
         await self._appender.stop()
         await asyncio.to_thread(self._reading.shutdown)
-        while not self._connections.empty():
-            self._connections.get().close()
-        self._storage.close()
+        self._close_connections()
 
     def append(self, partition: PartitionKey, batch: NewRecordBatch) -> asyncio.Future[AppendResult]:
         """Append a batch; the future is done once it is durable. Batches keep the order of the calls.
@@ -131,8 +131,15 @@ class Log:
         """The groups that have committed offsets."""
         return await self._read(lambda storage: storage.group_ids())
 
+    def _close_connections(self) -> None:
+        while not self._connections.empty():
+            self._connections.get().close()
+        self._storage.close()
+
     def _load(self) -> None:
-        self._storage.delete_stale_producers(before_ms=time.time_ns() // 1_000_000 - _PRODUCERS_KEPT_MS)
+        # On a full disk this waits for a later start: what the log has can be read meanwhile.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._storage.delete_stale_producers(before_ms=time.time_ns() // 1_000_000 - _PRODUCERS_KEPT_MS)
         for topic in self._storage.topics():
             self.topics.add(topic)
             for index in range(topic.partition_count):

@@ -32,7 +32,7 @@ from broker.apis import (
     sync_group,
 )
 from broker.connection import Connection
-from broker.data_lock import lock_directory
+from broker.data_directory import lock_directory, make_directory
 from broker.groups import GroupCoordinator
 from broker.log import Log
 from broker.registry import Registry
@@ -76,10 +76,10 @@ async def serve(
     """Serve the log in `data_dir` on a listening socket until `stopping` is set; the socket is closed then.
 
     :raises DataDirInUse: another process serves this directory.
-    :raises StorageFailed: the database cannot be opened.
+    :raises StorageFailed: the directory or the database cannot be opened.
     """
     directory = data_dir / "log"
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     with lock_directory(directory):
         log = Log(directory / "log.sqlite3")
         try:

@@ -24,7 +24,7 @@ _TopicResponse = FetchResponse.FetchableTopicResponse
 _PartitionResponse = _TopicResponse.PartitionData
 
 #: What one response holds at most, if no single batch is larger: it is kept in memory until the client has read it.
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024
 #: No request waits longer, whatever it asks for.
 _LONGEST_WAIT_S = 60.0
 

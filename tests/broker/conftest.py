@@ -1,24 +1,28 @@
-"""What the embedded log's tests share: topics to make, and the log as a process that can be killed."""
+"""What the embedded log's tests share: topics to make, and a plain producer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaProducer
 
-CreateTopic = Callable[..., Awaitable[str]]
+from tests.broker.admin import CreateTopic, create_topics
 
 
 @pytest.fixture
-async def create_topic(log_address: str) -> AsyncIterator[CreateTopic]:
+def create_topic(log_address: str) -> CreateTopic:
     """Create a topic: `await create_topic("calls", partitions=2)` returns its name."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=log_address)
-    await admin.start()
 
     async def create(name: str = "calls", *, partitions: int = 1) -> str:
-        await admin.create_topics([NewTopic(name, partitions, 1)])
+        await create_topics(log_address, name, partitions=partitions)
         return name
 
-    yield create
-    await admin.close()
+    return create
+
+
+@pytest.fixture
+async def producer(log_address: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer without a batch delay."""
+    async with AIOKafkaProducer(bootstrap_servers=log_address, request_timeout_ms=10_000) as producer:
+        yield producer
