@@ -1,0 +1,60 @@
+"""A stage's Faust app: the settings under which Faust keeps the promises that we build on.
+
+Faust is used for what it does well: the consumer group, fetching in a thread of its own, handing records over in
+order, and committing what was acknowledged. Its tables, web server, leader election and producer are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from postcall.topics import MAX_RECORD_BYTES
+from streams.stage import Stage
+
+_COMMIT_INTERVAL_S = 0.5
+# A killed process is given up by the log after this long, and its partitions go to the next one.
+_SESSION_TIMEOUT_S = 10.0
+_HEARTBEAT_INTERVAL_S = 3.0
+# What lies between fetch and stage. A rebalance drops it and reads it again.
+_BUFFERED_RECORDS = 500
+
+
+def build_app(
+    stage: Stage, body: Callable[[Any], Awaitable[None]], *, bootstrap_servers: str, data_dir: Path
+) -> faust.App:
+    """The app of one stage, with `body` as its only agent. Make it in the event loop that is to run it.
+
+    - `concurrency=1`: with more, Faust commits past a record that is still being worked on.
+    - `stream_wait_empty`: a rebalance waits for what was handed out, so no two processes work on one record.
+    - `env={}`: otherwise variables such as `BROKER_URL` or `APP_DATADIR` in the user's environment would win.
+    - `earliest`: a group without committed offsets begins at the beginning.
+    """
+    directory = data_dir / "faust" / stage.name
+    directory.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        stage.group,
+        env={},
+        broker=[f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")],
+        datadir=directory,
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=_BUFFERED_RECORDS,
+        broker_commit_interval=_COMMIT_INTERVAL_S,
+        broker_session_timeout=_SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=_HEARTBEAT_INTERVAL_S,
+        broker_max_poll_records=_BUFFERED_RECORDS,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=MAX_RECORD_BYTES,
+        producer_max_request_size=MAX_RECORD_BYTES,
+    )
+    topic = app.topic(stage.reads.name, key_serializer="raw", value_serializer="raw")
+    app.agent(topic, name=stage.name, concurrency=1)(body)
+    return app

@@ -1,0 +1,127 @@
+"""Running one stage: from the first connection to an ordered stop.
+
+A stage whose consumer fails ends with `StageCrashed`: its process is started again by whoever supervises it, and
+goes on from the committed offsets. That is simpler, and therefore surer, than a Faust app that is put together again
+inside of a running process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import faust
+from aiokafka.errors import KafkaError
+
+from postcall.errors import LogUnavailable, PostcallError
+from postcall.kafka import open_admin
+from streams.assignments import Assignments
+from streams.errors import StageCrashed
+from streams.failures import describe_failure, pause_after
+from streams.faust_app import build_app
+from streams.intake import Intake
+from streams.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PROBE_PAUSE_S = 2.0
+# Together below the ten seconds after which a supervisor kills.
+_APP_STOP_LIMIT_S = 4.0
+_STAGE_CLOSE_LIMIT_S = 5.0
+
+
+async def run_stage(
+    stage: Stage, *, bootstrap_servers: str, data_dir: Path, on_ready: Callable[[], None], stopping: asyncio.Event
+) -> None:
+    """Run a stage until `stopping` is set.
+
+    :raises StageCrashed: its consumer failed.
+    :raises PostcallError: the stage cannot run; says why.
+    """
+    stop = asyncio.create_task(stopping.wait())
+    consume = asyncio.create_task(_consume(stage, bootstrap_servers, data_dir, on_ready))
+    try:
+        await asyncio.wait([stop, consume], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        consume.cancel()
+        result = (await asyncio.gather(consume, return_exceptions=True))[0]
+    if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+        raise result
+
+
+async def _consume(stage: Stage, bootstrap_servers: str, data_dir: Path, on_ready: Callable[[], None]) -> None:
+    await wait_for_topic(stage.reads.name, bootstrap_servers=bootstrap_servers)
+    async with _opened(stage):
+        assignments = Assignments(stage, on_ready=on_ready)
+        intake = Intake(stage, until_owned=assignments.until_owned)
+        app = build_app(stage, intake.receive, bootstrap_servers=bootstrap_servers, data_dir=data_dir)
+        assignments.listen(app)
+        parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app))]
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stage.drain()
+            # The intake still runs meanwhile: what Faust handed out is finished and committed.
+            await _within(_APP_STOP_LIMIT_S, app.stop())
+            for part in parts:
+                part.cancel()
+            results = await asyncio.gather(*parts, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+
+async def wait_for_topic(topic: str, *, bootstrap_servers: str) -> None:
+    """Return once the log answers and has the topic; says once what it waits for."""
+    failures = 0
+    while problem := await _find_problem(topic, bootstrap_servers):
+        if not failures:
+            logger.warning("Waiting for the log: %s", problem, extra={"action": "log_awaited"})
+        failures += 1
+        await asyncio.sleep(min(pause_after(failures), _LONGEST_PROBE_PAUSE_S))
+
+
+async def _find_problem(topic: str, bootstrap_servers: str) -> str | None:
+    try:
+        async with open_admin(bootstrap_servers) as admin:
+            is_there = topic in await admin.list_topics()
+    except (LogUnavailable, KafkaError) as error:
+        return describe_failure(error)
+    return None if is_there else f"the topic {topic} is not there yet"
+
+
+@contextlib.asynccontextmanager
+async def _opened(stage: Stage) -> AsyncIterator[None]:
+    await stage.open()
+    try:
+        yield
+    finally:
+        await _within(_STAGE_CLOSE_LIMIT_S, stage.close())
+
+
+async def _run_app(app: faust.App) -> None:
+    """Start the app and wait for its end, which is a failure."""
+    try:
+        await app.start()
+        await app.wait()
+        reason = app.crash_reason
+    except Exception as error:  # noqa: BLE001 - whatever Faust fails with, the process ends and is started again
+        reason = error
+    if isinstance(reason, PostcallError):
+        raise reason
+    failure = describe_failure(reason) if reason is not None else "it stopped by itself"
+    raise StageCrashed(f"The consumer of {app.conf.id} failed: {failure}.") from reason
+
+
+async def _within(limit_s: float, ending: object) -> None:
+    try:
+        await asyncio.wait_for(ending, limit_s)  # type: ignore[arg-type]  # Faust has no types
+    except TimeoutError:
+        logger.warning(
+            "Not everything could be finished in time; it will be done again after the next start",
+            extra={"action": "stop_cut_short"},
+        )

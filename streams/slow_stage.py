@@ -1,0 +1,196 @@
+"""Slow stages: requests are filed in a short body, and worked on beside it.
+
+`take` files; one task claims what is due, as far as there are free slots, and starts it. Nothing polls: that task
+sleeps until the earliest `not_before`, or until something is filed, concluded or assigned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from postcall.dead_letters import DeadLetter
+from postcall.errors import UnreadableRecord
+from postcall.log import open_record
+from postcall.outcomes import Outcome
+from postcall.records import Record
+from postcall.requests import Request
+from postcall.topics import DEAD_LETTERS, Topic
+from streams.appender import Appender
+from streams.catch_up import catch_up
+from streams.conclusions import Conclusions, note_outcome, now_ms, read_request
+from streams.failures import describe_failure, format_frames, pause_after
+from streams.stage import Stage
+from streams.transform import refuse
+from streams.work_index import Work, WorkIndex
+from streams.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Request)
+
+# How long running work may go on after the stop was asked for; then it is cancelled, to be done again.
+_GRACE_S = 3.0
+# The wall clock may step, so no wait for a `not_before` is longer.
+_LONGEST_WAIT_S = 60.0
+
+
+class SlowStage(Stage, Generic[R]):
+    """Runs a `Worker` on a topic of requests."""
+
+    def __init__(self, worker: Worker[R], *, bootstrap_servers: str, data_dir: Path) -> None:
+        self.name = worker.stage
+        self._worker = worker
+        self._bootstrap_servers = bootstrap_servers
+        self._index = WorkIndex(data_dir / "streams" / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
+        self._appender = Appender(bootstrap_servers)
+        self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
+        self._owned: set[int] = set()
+        self._slots = asyncio.Semaphore(worker.concurrency)
+        self._changed = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._dispatching: asyncio.Task[None] | None = None
+
+    @property
+    def reads(self) -> Topic:
+        """The topic of requests."""
+        return self._worker.requests
+
+    @property
+    def index(self) -> WorkIndex:
+        """What is to do and what is done."""
+        return self._index
+
+    async def open(self) -> None:
+        """Open the worker, and begin to look for due work; there is none before a partition is owned."""
+        await self._worker.open()
+        self._dispatching = asyncio.create_task(self._dispatch())
+
+    async def close(self) -> None:
+        """Let running work end or, after a while, cancel it; its requests are then claimed again after the start."""
+        self.drain()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_GRACE_S)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._worker.close()
+        self._index.close()
+        await self._appender.close()
+
+    async def catch_up(self, partition: int) -> None:
+        """Read this partition's requests, outcomes and dead letters up to now."""
+        topics = (self._worker.requests.name, self._worker.outcomes.name, DEAD_LETTERS.name)
+        count = await catch_up(
+            self._index, partition, topics=topics, apply=self._note, bootstrap_servers=self._bootstrap_servers
+        )
+        logger.info(
+            "Caught up with a partition",
+            extra={"action": "caught_up", "stage": self.name, "partition": partition, "records": count},
+        )
+
+    def own(self, partition: int) -> None:
+        """Begin to work on this partition's requests."""
+        self._owned.add(partition)
+        self._changed.set()
+
+    def disown(self, partitions: frozenset[int]) -> None:
+        """Claim nothing more of these partitions."""
+        self._owned -= partitions
+
+    def drain(self) -> None:
+        """Claim nothing more at all."""
+        if self._dispatching is not None:
+            self._dispatching.cancel()
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """File the requests; what cannot be read is set aside first."""
+        filed: list[tuple[UUID, Record]] = []
+        letters = []
+        for record in records:
+            try:
+                filed.append((read_request(record, self._worker.requests).request_id, record))
+            except UnreadableRecord as error:
+                letters.append(refuse(record, stage=self.name, error_class="unreadable", error=error))
+        await self._appender.append(letters)
+        with self._index.transaction():
+            for request_id, record in filed:
+                self._index.file(request_id, record)
+            for record in records:
+                self._index.advance(record)
+        self._changed.set()
+
+    def _note(self, record: Record) -> None:
+        """One record of the log, while catching up. What cannot be read here is dealt with by who consumes it."""
+        try:
+            message = open_record(record).message
+        except UnreadableRecord:
+            return
+        if isinstance(message, Request) and message.topic == self._worker.requests:
+            self._index.file(message.request_id, record)
+        elif isinstance(message, Outcome) and message.topic == self._worker.outcomes:
+            note_outcome(self._index, message)
+        elif isinstance(message, DeadLetter) and message.kafka_topic == self._worker.requests.name:
+            self._index.finish_at(message.kafka_partition, message.kafka_offset)
+
+    async def _dispatch(self) -> None:
+        while True:
+            await self._slots.acquire()
+            try:
+                work = await self._next_due()
+            except BaseException:
+                self._slots.release()
+                raise
+            task = asyncio.create_task(self._conclude(work))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _next_due(self) -> Work:
+        failures = 0
+        while True:
+            self._changed.clear()
+            try:
+                work = self._index.claim_due(self._owned, now_ms=now_ms())
+                due_ms = None if work else self._index.earliest_due_ms(self._owned)
+            except Exception as error:  # noqa: BLE001 - the stage must go on looking for work
+                self._say_failed(error, is_first=not failures)
+                failures += 1
+                await asyncio.sleep(pause_after(failures))
+                continue
+            if work is not None:
+                return work
+            wait_s = None if due_ms is None else min(max(0.0, (due_ms - now_ms()) / 1000), _LONGEST_WAIT_S)
+            await self._until_changed(wait_s)
+
+    async def _until_changed(self, limit_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _conclude(self, work: Work) -> None:
+        try:
+            await self._conclusions.conclude(work)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request must not stay as running
+            self._say_failed(error, is_first=True)
+            not_before_ms = now_ms() + round(1000 * _LONGEST_WAIT_S)
+            with contextlib.suppress(sqlite3.Error):
+                self._index.put_back(work.request_id, failures=work.failures, not_before_ms=not_before_ms)
+        finally:
+            self._slots.release()
+            self._changed.set()
+
+    def _say_failed(self, error: Exception, *, is_first: bool) -> None:
+        if is_first:
+            logger.error(
+                "Work could not be concluded: %s",
+                describe_failure(error),
+                extra={"action": "paused", "stage": self.name, "frames": format_frames(error)},
+            )

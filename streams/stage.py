@@ -1,0 +1,77 @@
+"""The contract of a stage: one step of the pipeline, which reads one topic."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from postcall.records import Record
+from postcall.topics import STAGE_INPUTS, Topic, stage_group
+
+
+class Stage(ABC):
+    """One Faust app with its own consumer group, reading one topic.
+
+    Who calls what, and when an offset moves
+    - `catch_up(partition)` is called once a partition is assigned, and `own(partition)` after it, unless the partition
+      was taken away meanwhile. The stage is ready when it owns all that was first assigned to it.
+    - `take(records)` is called with up to about a hundred records, in log order within each partition, never twice at
+      once. Their offsets move after it has returned, and only then: all that it sent must be acknowledged by the log
+      and all that it wrote must be on disk. A crash before that means the same records again, so doing them twice
+      must come to the same.
+    - `disown(partitions)` is called when partitions are revoked, after `take` is done with all that it was given.
+    - `drain()` is called when the process is to stop, before Faust is stopped; `take` may still be called after it.
+
+    What may block
+    - `take` is short: it waits for the log's acknowledgements and for a local transaction, nothing else. Slow work is
+      filed there and done elsewhere (see `streams.slow_stage`), because a rebalance waits for `take`.
+    - `catch_up` may read the log for minutes; `own`, `disown` and `drain` may not block at all.
+
+    What may raise
+    - Records that cannot be read are the stage's business: it sets them aside as dead letters and returns.
+    - Anything that `take` raises means: our own code, the log or the disk failed. The caller pauses, says so once, and
+      calls again with the first of the same records alone, for as long as it takes: nothing is skipped and nothing is
+      set aside for a fault of ours.
+    - What `open` and `catch_up` raise ends the process.
+    """
+
+    #: Names the consumer group, the files and the log lines.
+    name: str
+
+    @property
+    def reads(self) -> Topic:
+        """The topic that this stage consumes."""
+        return STAGE_INPUTS[self.name]
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return stage_group(self.name)
+
+    async def open(self) -> None:  # noqa: B027 - not every stage holds something
+        """Make ready, before anything is consumed.
+
+        :raises PostcallError: it cannot run; says why.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - as above
+        """Let go of everything, within a few seconds; called after the last `take`."""
+
+    async def catch_up(self, partition: int) -> None:  # noqa: B027 - as above
+        """Learn from the log what is known about a partition.
+
+        :raises LogMismatch: the log contradicts what this stage remembers.
+        """
+
+    def own(self, partition: int) -> None:  # noqa: B027 - as above
+        """Begin to act on this partition."""
+
+    def disown(self, partitions: frozenset[int]) -> None:  # noqa: B027 - as above
+        """Begin nothing more on these partitions; what is under way may end."""
+
+    def drain(self) -> None:  # noqa: B027 - as above
+        """Begin no more slow work: the process is about to stop."""
+
+    @abstractmethod
+    async def take(self, records: Sequence[Record]) -> None:
+        """Do with the records what this stage is for, durably; see the class."""
