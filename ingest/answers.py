@@ -32,7 +32,6 @@ RECEIPT_HEADER: Final = "postcall-receipt"
 #: Clients that can wait come back after this many seconds.
 RETRY_AFTER_S: Final = 5
 
-_CLOSE: Final = {"connection": "close"}
 _RETRY: Final = {"retry-after": str(RETRY_AFTER_S)}
 
 
@@ -50,30 +49,32 @@ def _refusal(status: int, code: str, message: str | None = None, **headers: str)
     return Refusal(status=status, code=code, message=message, headers=headers)
 
 
-#: From exception to HTTP. Where the rest of a body may still be coming, the connection is closed.
+#: From exception to HTTP. The connection stays open even where the rest of a body is not wanted: closing it would
+#: reset the answer away, and what comes is dropped, for as long as a next request's head may take.
 REFUSALS: Final[dict[type[Exception], Refusal]] = {
-    MalformedRequest: _refusal(400, "malformed_request", **_CLOSE),
-    UnsafeAgentId: _refusal(400, "unsafe_agent_id", **_CLOSE),
+    MalformedRequest: _refusal(400, "malformed_request"),
+    UnsafeAgentId: _refusal(400, "unsafe_agent_id"),
     EmptyBody: _refusal(400, "empty_body"),
     SignatureRefused: _refusal(401, "signature_refused", "The signature was refused."),
-    UnknownSource: _refusal(404, "unknown_source", **_CLOSE),
-    WrongMethod: _refusal(405, "wrong_method", allow="POST", **_CLOSE),
-    RequestTooSlow: _refusal(408, "too_slow", **_CLOSE),
-    BodyTooLarge: _refusal(413, "body_too_large", **_CLOSE),
-    EncodedBody: _refusal(415, "encoded_body", **_CLOSE),
-    HeadTooLarge: _refusal(431, "head_too_large", **_CLOSE),
-    DoorBusy: _refusal(503, "busy", **_CLOSE, **_RETRY),
+    UnknownSource: _refusal(404, "unknown_source"),
+    WrongMethod: _refusal(405, "wrong_method", allow="POST"),
+    RequestTooSlow: _refusal(408, "too_slow", connection="close"),
+    BodyTooLarge: _refusal(413, "body_too_large"),
+    EncodedBody: _refusal(415, "encoded_body"),
+    HeadTooLarge: _refusal(431, "head_too_large"),
+    DoorBusy: _refusal(503, "busy", **_RETRY),
     LogUnavailable: _refusal(
         503, "log_unavailable", "The delivery was not stored, because the log does not answer. Send it again.", **_RETRY
     ),
 }
+_ROUTER_CODES: Final = {404: "not_found", 405: "wrong_method"}
 _UNEXPECTED: Final = _refusal(500, "internal_error", "Something went wrong here; the log of this service says what.")
 
 
 def refuse(error: Exception) -> Response:
     """The answer to a request that failed with `error`."""
     if isinstance(error, HTTPException):
-        code = "not_found" if error.status_code == 404 else "http_error"
+        code = _ROUTER_CODES.get(error.status_code, "http_error")
         return _error_response(error.status_code, code, error.detail, dict(error.headers or {}))
     refusal = refusal_for(error)
     return _error_response(refusal.status, refusal.code, refusal.message or str(error), refusal.headers)

@@ -38,9 +38,7 @@ _REQUEST_TIMEOUT_MS = 10_000
 class Appender:
     """Appends records; use `open_appender` to make one."""
 
-    def __init__(
-        self, bootstrap_servers: str, *, partitions: int, replication_factor: int, deadline_s: float = APPEND_DEADLINE_S
-    ) -> None:
+    def __init__(self, bootstrap_servers: str, *, partitions: int, replication_factor: int, deadline_s: float) -> None:
         self.connected = asyncio.Event()
         self._bootstrap_servers = bootstrap_servers
         self._partitions = partitions
@@ -147,13 +145,20 @@ class Appender:
 
 @contextlib.asynccontextmanager
 async def open_appender(
-    bootstrap_servers: str, *, partitions: int, replication_factor: int, on_end: Callable[[], None]
+    bootstrap_servers: str,
+    *,
+    partitions: int,
+    replication_factor: int,
+    on_end: Callable[[], None],
+    deadline_s: float = APPEND_DEADLINE_S,
 ) -> AsyncIterator[Appender]:
     """An appender that connects in the background, and flushes when the block ends.
 
     :param on_end: called when it can connect no more; then leave the block, which raises the cause.
     """
-    appender = Appender(bootstrap_servers, partitions=partitions, replication_factor=replication_factor)
+    appender = Appender(
+        bootstrap_servers, partitions=partitions, replication_factor=replication_factor, deadline_s=deadline_s
+    )
     keeper = asyncio.create_task(appender.keep_connected())
     keeper.add_done_callback(lambda _: on_end())
     try:

@@ -58,12 +58,18 @@ async def serve(
     logger.info("Door closed", extra={"action": "stopped", "refused": dict(refusals.counts)})
 
 
-async def serve_application(application: ASGIApp, listener: socket.socket, stopping: asyncio.Event) -> None:
+async def serve_application(
+    application: ASGIApp,
+    listener: socket.socket,
+    stopping: asyncio.Event,
+    *,
+    connection: type[BoundedConnection] = BoundedConnection,
+) -> None:
     """Serve an ASGI application on a listener until `stopping` is set and the requests in flight are answered."""
     server = _Server(
         uvicorn.Config(
             application,
-            http=BoundedConnection,
+            http=connection,
             ws="none",
             lifespan="off",
             log_config=None,
