@@ -1,0 +1,1 @@
+"""The private port: SQL over HTTP, liveness and readiness."""

@@ -1,0 +1,92 @@
+"""`postcall sql` without HTTP in between for its user: asks the running pipeline, or opens the warehouse itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import httpx
+
+from postcall.instance import Instance, find_instance
+from postcall.settings import Settings
+from projections.errors import QUERY_ERRORS, ProjectionError, QueryError
+from projections.query.runner import QueryRunner
+from projections.reading import open_read_only
+from projections.settings import QuerySettings
+
+AnswerFormat = Literal["json", "csv"]
+#: Beyond a query's own deadline: its process has to be killed, and its answer brought here.
+_GRACE_S: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryResult:
+    """An answer's body, and whether rows were cut off."""
+
+    body: bytes
+    row_count: int
+    is_truncated: bool
+
+
+def run_query(
+    sql: str, answer_format: AnswerFormat, *, settings: Settings, query_settings: QuerySettings
+) -> QueryResult:
+    """Run a statement on the warehouse of a data directory, whoever has it open.
+
+    :raises QueryError: the statement was refused, failed, or was stopped.
+    :raises ProjectionError: there is no warehouse, or nobody answers.
+    """
+    instance = find_instance(settings.data_dir)
+    if instance is None:
+        return _run_here(sql, answer_format, settings=settings, query_settings=query_settings)
+    return _ask(instance, sql, answer_format, settings=settings, deadline_s=query_settings.sql_deadline_s)
+
+
+def _run_here(
+    sql: str, answer_format: AnswerFormat, *, settings: Settings, query_settings: QuerySettings
+) -> QueryResult:
+    warehouse = open_read_only(settings.data_dir, reporting_timezone=settings.reporting_timezone)
+    runner = QueryRunner(lambda: warehouse, query_settings)
+    try:
+        answer = runner.run(sql, answer_format=answer_format)
+        body = b"".join(answer.chunks())
+        return QueryResult(body=body, row_count=answer.row_count, is_truncated=answer.is_truncated)
+    finally:
+        runner.close()
+        warehouse.close()
+
+
+def _ask(
+    instance: Instance, sql: str, answer_format: AnswerFormat, *, settings: Settings, deadline_s: float
+) -> QueryResult:
+    headers = {"authorization": f"Bearer {settings.private_token}"} if settings.private_token else {}
+    try:
+        with httpx.Client(base_url=instance.private, headers=headers, timeout=2 * deadline_s + _GRACE_S) as client:
+            _check_instance(client, instance, settings.data_dir)
+            response = client.post("/v1/sql", json={"sql": sql, "format": answer_format})
+    except httpx.HTTPError as error:
+        raise ProjectionError(f"The pipeline at {instance.private} does not answer SQL: {error}.") from error
+    if response.status_code != 200:
+        raise _read_error(response)
+    return QueryResult(
+        body=response.content,
+        row_count=int(response.headers["postcall-row-count"]),
+        is_truncated=response.headers["postcall-truncated"] == "true",
+    )
+
+
+def _check_instance(client: httpx.Client, instance: Instance, data_dir: Path) -> None:
+    """Another pipeline may have come to live on the same port."""
+    found = client.get("/healthz").json().get("instance")
+    if found not in (None, instance.instance):
+        raise ProjectionError(f"What answers at {instance.private} is not the pipeline that runs on {data_dir}.")
+
+
+def _read_error(response: httpx.Response) -> ProjectionError:
+    try:
+        error: dict[str, Any] = response.json()["error"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return ProjectionError(f"The pipeline answered {response.status_code} to the query.")
+    return QUERY_ERRORS.get(error["code"], QueryError)(error["message"], position=error.get("position"))

@@ -1,0 +1,95 @@
+"""The commands `postcall projections` and `postcall sql`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+
+class Format(StrEnum):
+    """How `postcall sql` prints rows."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+@commands.command(rich_help_panel="Run")
+def projections(
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
+    private_host: Annotated[str | None, typer.Option(help="Address of the private port.")] = None,
+    private_port: Annotated[int | None, typer.Option(help="The private port; 0 = any free one.")] = None,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Keeps the warehouse in step with the log, and answers SQL on the private port."""
+    import logging  # noqa: PLC0415 - `postcall --help` loads no engine
+
+    from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
+    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
+    from projections.server import serve  # noqa: PLC0415 - as above
+    from projections.settings import QuerySettings  # noqa: PLC0415 - as above
+
+    configuration = Configuration.load(
+        data_dir=data_dir, kafka=kafka, private_host=private_host, private_port=private_port
+    )
+    settings = configuration.read(Settings)
+    query_settings = configuration.read(QuerySettings)
+
+    async def main(lifeline: Lifeline) -> None:
+        # It reports each attempt on a log that is down; this service says it once.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        with open_listener(settings.private_host, settings.private_port, inherited_fd=listen_fd) as listener:
+            await serve(settings, query_settings, listener, on_ready=lifeline.ready, stopping=lifeline.stopping)
+
+    run_service("projections", main)
+
+
+@commands.command(rich_help_panel="Look")
+def sql(
+    statement: Annotated[str, typer.Argument(help="One statement that reads; - reads it from stdin.")],
+    output: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.table,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+) -> None:
+    """Ask the warehouse a question in DuckDB's SQL: postcall sql "FROM calls LIMIT 5"."""
+    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - `postcall --help` loads no engine
+    from projections.client import run_query  # noqa: PLC0415 - as above
+    from projections.settings import QuerySettings  # noqa: PLC0415 - as above
+
+    configuration = Configuration.load(data_dir=data_dir)
+    result = run_query(
+        sys.stdin.read() if statement == "-" else statement,
+        "csv" if output is Format.csv else "json",
+        settings=configuration.read(Settings),
+        query_settings=configuration.read(QuerySettings),
+    )
+    if output is Format.csv:
+        sys.stdout.buffer.write(result.body)
+    else:
+        _print_rows(result.body, output)
+    if result.is_truncated:
+        typer.echo(f"postcall: only the first {result.row_count} rows; POSTCALL_SQL_MAX_ROWS allows more.", err=True)
+
+
+def _print_rows(body: bytes, output: Format) -> None:
+    import orjson  # noqa: PLC0415 - as above
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    from projections.display import print_table  # noqa: PLC0415 - as above
+
+    if output is Format.json:
+        start, end = body.index(b'"rows":') + len(b'"rows":'), body.rindex(b',"row_count":')
+        # The rows as they are: parsing them would round what JSON can say and Python's numbers cannot.
+        sys.stdout.buffer.write(body[start:end] + b"\n")
+        return
+    answer = orjson.loads(body)
+    console = Console(highlight=False, markup=False)
+    print_table(answer["columns"], answer["rows"], console=console)
+    if not answer["rows"]:
+        Console(stderr=True).print("No rows.")

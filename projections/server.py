@@ -1,0 +1,100 @@
+"""The projections service: the projector and the private port, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from postcall.pipeline import INSTANCE_ID
+from postcall.service import address_of
+from postcall.settings import Settings
+from projections.api.application import PrivateApi, build_application
+from projections.api.guard import Guard
+from projections.files import hold_warehouse
+from projections.opening import open_serving
+from projections.projector import Projector
+from projections.query.runner import QueryRunner
+from projections.settings import QuerySettings
+
+logger = logging.getLogger(__name__)
+
+#: How long requests in flight may take when the service stops.
+_DRAIN_S: Final = 3
+
+
+async def serve(
+    settings: Settings,
+    query_settings: QuerySettings,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    stopping: asyncio.Event,
+) -> None:
+    """Project and answer until `stopping` is set. Ready = SQL is answered, and the log is being read.
+
+    :raises WarehouseHeld: another process has the warehouse.
+    :raises LogMismatch: the log is not the one that the warehouse was made from.
+    :raises UsageError: the address needs a token, and there is none.
+    """
+    guard = Guard(host=listener.getsockname()[0], token=settings.private_token)
+    bootstrap_servers = settings.kafka or f"127.0.0.1:{settings.broker_port}"
+    open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
+    projector = Projector(bootstrap_servers, open_warehouse, on_reading=_once(on_ready))
+    runner = QueryRunner(lambda: projector.warehouse, query_settings)
+    api = PrivateApi(runner=runner, projector=projector, instance=os.environ.get(INSTANCE_ID))
+    with hold_warehouse(settings.data_dir):
+        try:
+            await projector.open()
+            await asyncio.to_thread(runner.open)
+            async with _serve_http(build_application(api, guard), listener):
+                logger.info("SQL is served", extra={"action": "listening", "address": address_of(listener)})
+                await projector.run(stopping)
+        finally:
+            runner.close()
+            await projector.close()
+
+
+@contextlib.asynccontextmanager
+async def _serve_http(application: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has some already."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    waiting = [action]
+
+    def run() -> None:
+        if waiting:
+            waiting.pop()()
+
+    return run
