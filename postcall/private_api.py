@@ -34,14 +34,26 @@ class PrivateApi:
 
         :raises QueryFailed: with the service's own words.
         """
+        rows: list[dict[str, Any]] = (await self._ask("POST", "/v1/sql", json={"sql": sql}))["rows"]
+        return rows
+
+    async def unread(self) -> int:
+        """How many records of the log are not in the warehouse yet.
+
+        :raises QueryFailed: it is not following the log at the moment.
+        """
+        unread: int = (await self._ask("GET", "/readyz"))["unread"]
+        return unread
+
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            response = await self._client.post("/v1/sql", json={"sql": sql, "format": "json"})
+            response = await self._client.request(method, path, **options)
         except httpx.TransportError as error:
             raise QueryFailed(f"The private port does not answer: {error!r}.") from error
         if response.is_error:
             raise QueryFailed(_message_of(response))
-        rows: list[dict[str, Any]] = response.json()
-        return rows
+        answer: dict[str, Any] = response.json()
+        return answer
 
 
 def _message_of(response: httpx.Response) -> str:

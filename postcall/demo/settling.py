@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from postcall.lag import read_log_state
 from postcall.private_api import PrivateApi
 
-_CHECKPOINTS = """
-    SELECT topic, partition, min(next_offset) AS next_offset
-    FROM checkpoints GROUP BY ALL
-"""
 _COUNTS = """
     SELECT
         (SELECT count(*) FROM webhooks) AS webhooks,
@@ -21,8 +17,8 @@ _COUNTS = """
         (SELECT count(*) FROM dead_letters) AS dead_letters,
         (SELECT count(*) FROM sessions ANTI JOIN recordings USING (session_id) WHERE recording_expected)
             AS recordings_pending,
-        (SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL AND session_id NOT IN (
-            SELECT session_id FROM current_insights WHERE analyzer = 'summary' AND NOT is_stale)) AS insights_pending
+        (SELECT count(*) FROM sessions ANTI JOIN insights USING (session_id, input_hash) WHERE input_hash IS NOT NULL)
+            AS insights_pending
 """
 
 
@@ -42,17 +38,15 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """The counts, and what still stands between them and the end."""
+    """The counts, and how many records stages and projections have still to read."""
 
     counts: Counts
     lag: int
-    projection_lag: int
 
     @property
     def is_settled(self) -> bool:
         """Nothing is unread, undone or unprojected."""
-        pending = self.counts.recordings_pending + self.counts.insights_pending
-        return self.lag == self.projection_lag == pending == 0
+        return self.lag == self.counts.recordings_pending == self.counts.insights_pending == 0
 
 
 async def read_progress(api: PrivateApi, log: str) -> Progress:
@@ -61,12 +55,6 @@ async def read_progress(api: PrivateApi, log: str) -> Progress:
     :raises PostcallError: one of them does not answer.
     """
     state = await read_log_state(log)
-    checkpoints = {(row["topic"], row["partition"]): row["next_offset"] for row in await api.rows(_CHECKPOINTS)}
-    projection_lag = sum(
-        max(0, mark - checkpoints.get((place.topic, place.partition), 0))
-        for place, mark in state.high_watermarks.items()
-        if place.topic in {topic for topic, _ in checkpoints}
-    )
+    unread = await api.unread()
     (row,) = await api.rows(_COUNTS)
-    lag = sum(stage.lag for stage in state.stages)
-    return Progress(counts=Counts(**row), lag=lag, projection_lag=projection_lag)
+    return Progress(counts=Counts(**row), lag=sum(stage.lag for stage in state.stages) + unread)
