@@ -6,11 +6,14 @@ order, and committing what was acknowledged. Its tables, web server, leader elec
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.tables import TableManager
 
 from postcall.topics import MAX_RECORD_BYTES
 from streams.stage import Stage
@@ -23,6 +26,15 @@ _HEARTBEAT_INTERVAL_S = 3.0
 _BUFFERED_RECORDS = 500
 
 
+class _NoTables(TableManager):  # type: ignore[misc]  # Faust has no types
+    """Faust waits a second for tables to be declared before it joins its group; here there are none."""
+
+    logger = logging.getLogger("faust.tables")  # else its lines come under our name
+
+    async def sleep(self, n: Any) -> None:  # noqa: ARG002 - Faust's signature
+        await asyncio.sleep(0)
+
+
 def build_app(
     stage: Stage, body: Callable[[Any], Awaitable[None]], *, bootstrap_servers: str, data_dir: Path
 ) -> faust.App:
@@ -30,6 +42,7 @@ def build_app(
 
     - `concurrency=1`: with more, Faust commits past a record that is still being worked on.
     - `stream_wait_empty`: a rebalance waits for what was handed out, so no two processes work on one record.
+    - No standby replicas, so that the group's protocol is Kafka's own `roundrobin` and not Faust's.
     - `env={}`: otherwise variables such as `BROKER_URL` or `APP_DATADIR` in the user's environment would win.
     - `earliest`: a group without committed offsets begins at the beginning.
     """
@@ -43,6 +56,8 @@ def build_app(
         key_serializer="raw",
         value_serializer="raw",
         web_enabled=False,
+        TableManager=_NoTables,
+        table_standby_replicas=0,
         topic_disable_leader=True,
         topic_allow_declare=False,
         stream_wait_empty=True,

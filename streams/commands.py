@@ -1,0 +1,38 @@
+"""The command `postcall streams`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel="Run")
+def streams(
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Run only this stage, in this process: normalize, plan, recordings, insights.")
+    ] = None,
+) -> None:
+    """The stages between the raw log and its results: normalize, plan, download recordings, extract insights."""
+    from postcall.errors import UsageError  # noqa: PLC0415 - `postcall --help` loads none of this
+    from postcall.service import Lifeline, run_service  # noqa: PLC0415 - as above
+    from postcall.settings import Configuration  # noqa: PLC0415 - as above
+    from postcall.topics import STAGE_INPUTS  # noqa: PLC0415 - as above
+    from streams.processes import run_stage_process, supervise_stages  # noqa: PLC0415 - as above
+
+    configuration = Configuration.load(data_dir=data_dir, kafka=kafka)
+    if stage is not None and stage not in STAGE_INPUTS:
+        raise UsageError(f"There is no stage {stage!r}; there are: {', '.join(STAGE_INPUTS)}.")
+
+    async def main(lifeline: Lifeline) -> None:
+        if stage is None:
+            await supervise_stages(configuration, lifeline)
+        else:
+            await run_stage_process(stage, configuration, lifeline)
+
+    run_service(stage or "streams", main)

@@ -1,0 +1,69 @@
+"""The process model: one process per stage, and the one that keeps them running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from postcall.service import Lifeline
+from postcall.settings import Configuration, Settings
+from postcall.sources import all_settings
+from postcall.supervisor import Child, Supervisor, postcall_command
+from postcall.topics import STAGE_INPUTS
+
+# They report each attempt on a log that is down, and quote records, which hold what people said; what matters of it
+# is said once, by the stage.
+_TALKATIVE = ("aiokafka", "faust", "mode")
+
+
+async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline) -> None:
+    """Be the process of one stage, until the lifeline says stop.
+
+    :raises PostcallError: the stage cannot run, or its consumer failed.
+    """
+    from streams.run import run_stage  # noqa: PLC0415 - heavy: the supervising process has no Faust
+    from streams.stages import build_stage, log_address  # noqa: PLC0415 - as above
+
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    settings = configuration.read(Settings)
+    await run_stage(
+        build_stage(name, configuration),
+        bootstrap_servers=log_address(settings),
+        data_dir=settings.data_dir,
+        on_ready=lifeline.ready,
+        stopping=lifeline.stopping,
+    )
+
+
+async def supervise_stages(configuration: Configuration, lifeline: Lifeline) -> None:
+    """Run every stage as a child of this process, until the lifeline says stop.
+
+    All are started, and all are stopped, at the same time: none waits for another, they meet only in the log.
+
+    :raises ChildFailed: a stage could not start; it has said why on its stderr.
+    """
+    environment = configuration.environment_for("streams", all_settings())
+    supervisors = {name: Supervisor() for name in STAGE_INPUTS}
+    starting = asyncio.create_task(_start_all(supervisors, environment))
+    stopping = asyncio.create_task(lifeline.stopping.wait())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            lifeline.ready()
+        await stopping
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+        await asyncio.gather(*(supervisor.stop() for supervisor in supervisors.values()))
+
+
+async def _start_all(supervisors: Mapping[str, Supervisor], environment: Mapping[str, str]) -> None:
+    children = {
+        name: Child(name=name, command=postcall_command("streams", "--stage", name), environment=environment)
+        for name in supervisors
+    }
+    await asyncio.gather(*(supervisor.start(children[name]) for name, supervisor in supervisors.items()))

@@ -1,0 +1,66 @@
+"""The stages by name, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from postcall.settings import Configuration, Settings
+from streams.slow_stage import SlowStage
+from streams.stage import Stage
+from streams.transform import TransformStage
+
+
+def log_address(settings: Settings) -> str:
+    """Where the log is: Apache Kafka if one is set, else the embedded log on this machine."""
+    return settings.kafka or f"127.0.0.1:{settings.broker_port}"
+
+
+def build_stage(name: str, configuration: Configuration) -> Stage:
+    """A stage, made inside of the event loop that will run it; its heavy imports are only its own.
+
+    :raises PostcallError: a setting or the stage's files cannot be used.
+    """
+    return _BUILDERS[name](configuration)
+
+
+def _normalize(configuration: Configuration) -> Stage:
+    from postcall.sources import load_sources  # noqa: PLC0415 - each process loads only its own stage
+    from streams.normalize import normalize  # noqa: PLC0415 - as above
+
+    derive = partial(normalize, sources=load_sources(configuration))
+    return TransformStage("normalize", derive, bootstrap_servers=log_address(configuration.read(Settings)))
+
+
+def _plan(configuration: Configuration) -> Stage:
+    from streams.analyzers import enabled  # noqa: PLC0415 - as above
+    from streams.plan import plan  # noqa: PLC0415 - as above
+
+    derive = partial(plan, analyzers=enabled(configuration))
+    return TransformStage("plan", derive, bootstrap_servers=log_address(configuration.read(Settings)))
+
+
+def _recordings(configuration: Configuration) -> Stage:
+    from streams.recordings import RecordingsWorker  # noqa: PLC0415 - as above
+
+    return _slow(RecordingsWorker(configuration), configuration)
+
+
+def _insights(configuration: Configuration) -> Stage:
+    from streams.insights import InsightsWorker  # noqa: PLC0415 - as above
+
+    return _slow(InsightsWorker(configuration), configuration)
+
+
+def _slow(worker: Any, configuration: Configuration) -> Stage:
+    settings = configuration.read(Settings)
+    return SlowStage(worker, bootstrap_servers=log_address(settings), data_dir=settings.data_dir)
+
+
+_BUILDERS: Final[dict[str, Callable[[Configuration], Stage]]] = {
+    "normalize": _normalize,
+    "plan": _plan,
+    "recordings": _recordings,
+    "insights": _insights,
+}
