@@ -23,7 +23,7 @@ def configure_logs(service: str, environment: Mapping[str, str]) -> None:
     handler.setFormatter(LogFormatter(service, as_json=environment.get("POSTCALL_LOG_FORMAT") == "json"))
     level = environment.get("POSTCALL_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("aiokafka", "faust", "mode", "kafka", "httpx", "httpcore", "openai", "uvicorn"):
+    for chatty in ("aiokafka", "faust", "mode", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
