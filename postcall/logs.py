@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_CHATTY = ("aiokafka", "faust", "mode", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -23,7 +24,7 @@ def configure_logs(service: str, environment: Mapping[str, str]) -> None:
     handler.setFormatter(LogFormatter(service, as_json=environment.get("POSTCALL_LOG_FORMAT") == "json"))
     level = environment.get("POSTCALL_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("aiokafka", "faust", "mode", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
