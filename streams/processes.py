@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
 from collections.abc import Mapping
 
 from postcall.service import Lifeline
@@ -15,10 +17,11 @@ from postcall.topics import STAGE_INPUTS
 # They report each attempt on a log that is down, and quote records, which hold what people said; what matters of it
 # is said once, by the stage.
 _TALKATIVE = ("aiokafka", "faust", "mode")
+_LEFTOVER_LIMIT_S = 0.5
 
 
 async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline) -> None:
-    """Be the process of one stage, until the lifeline says stop.
+    """Be the process of one stage, until the lifeline says stop; the process ends soon after this returns.
 
     :raises PostcallError: the stage cannot run, or its consumer failed.
     """
@@ -28,13 +31,25 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     settings = configuration.read(Settings)
-    await run_stage(
-        build_stage(name, configuration),
-        bootstrap_servers=log_address(settings),
-        data_dir=settings.data_dir,
-        on_ready=lifeline.ready,
-        stopping=lifeline.stopping,
-    )
+    exit_code = 1
+    try:
+        await run_stage(
+            build_stage(name, configuration),
+            bootstrap_servers=log_address(settings),
+            data_dir=settings.data_dir,
+            on_ready=lifeline.ready,
+            stopping=lifeline.stopping,
+        )
+        exit_code = 0
+    finally:
+        _exit_soon(exit_code)
+
+
+def _exit_soon(exit_code: int) -> None:
+    """End the process in a moment, whatever Faust's thread still does: all that is ours is closed."""
+    timer = threading.Timer(_LEFTOVER_LIMIT_S, os._exit, args=(exit_code,))
+    timer.daemon = True
+    timer.start()
 
 
 async def supervise_stages(configuration: Configuration, lifeline: Lifeline) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
@@ -29,8 +30,9 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_PROBE_PAUSE_S = 2.0
 # Together below the ten seconds after which a supervisor kills.
-_APP_STOP_LIMIT_S = 4.0
-_STAGE_CLOSE_LIMIT_S = 5.0
+_APP_START_LIMIT_S = 2.0
+_APP_STOP_LIMIT_S = 3.0
+_STAGE_CLOSE_LIMIT_S = 4.0
 
 
 async def run_stage(
@@ -60,11 +62,15 @@ async def _consume(stage: Stage, bootstrap_servers: str, data_dir: Path, on_read
         intake = Intake(stage, until_owned=assignments.until_owned)
         app = build_app(stage, intake.receive, bootstrap_servers=bootstrap_servers, data_dir=data_dir)
         assignments.listen(app)
-        parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app))]
+        started = asyncio.Event()
+        parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app, started))]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stage.drain()
+            if not any(part.done() for part in parts):
+                # Stopped while it starts, Faust would leave its consumer running.
+                await _within(_APP_START_LIMIT_S, started.wait())
             # The intake still runs meanwhile: what Faust handed out is finished and committed.
             await _within(_APP_STOP_LIMIT_S, app.stop())
             for part in parts:
@@ -103,10 +109,11 @@ async def _opened(stage: Stage) -> AsyncIterator[None]:
         await _within(_STAGE_CLOSE_LIMIT_S, stage.close())
 
 
-async def _run_app(app: faust.App) -> None:
+async def _run_app(app: faust.App, started: asyncio.Event) -> None:
     """Start the app and wait for its end, which is a failure."""
     try:
         await app.start()
+        started.set()
         await app.wait()
         reason = app.crash_reason
     except Exception as error:  # noqa: BLE001 - whatever Faust fails with, the process ends and is started again
@@ -117,11 +124,15 @@ async def _run_app(app: faust.App) -> None:
     raise StageCrashed(f"The consumer of {app.conf.id} failed: {failure}.") from reason
 
 
-async def _within(limit_s: float, ending: object) -> None:
-    try:
-        await asyncio.wait_for(ending, limit_s)  # type: ignore[arg-type]  # Faust has no types
-    except TimeoutError:
+async def _within(limit_s: float, ending: Coroutine[Any, Any, object]) -> None:
+    """Await an ending for so long, then leave it to itself: parts of Faust swallow a cancellation."""
+    task = asyncio.create_task(ending)
+    await asyncio.wait([task], timeout=limit_s)
+    if not task.done():
+        task.cancel()
         logger.warning(
             "Not everything could be finished in time; it will be done again after the next start",
             extra={"action": "stop_cut_short"},
         )
+    elif error := task.exception():
+        logger.error("Stop failed: %s", describe_failure(error), extra={"action": "stop_failed"})
