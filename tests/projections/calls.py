@@ -48,7 +48,7 @@ def make_call(number: int, *, turns: int = 6) -> Iterator[tuple[Message, str]]:
         duration_ms=7000 * turns,
         latency_ms=640,
         language="en",
-        recording_expected=number % 5 != 0,
+        recording_expected=number % 10 != 0,
         transcript=transcript,
         input_hash=input_hash(transcript),
         metadata={"crm_id": f"A-{number}"},
