@@ -60,15 +60,21 @@ def sql(
     """Ask the warehouse a question in DuckDB's SQL: postcall sql "FROM calls LIMIT 5"."""
     from postcall.settings import Configuration, Settings  # noqa: PLC0415 - `postcall --help` loads no engine
     from projections.client import run_query  # noqa: PLC0415 - as above
+    from projections.errors import ProjectionError, QueryError  # noqa: PLC0415 - as above
     from projections.settings import QuerySettings  # noqa: PLC0415 - as above
 
     configuration = Configuration.load(data_dir=data_dir)
-    result = run_query(
-        sys.stdin.read() if statement == "-" else statement,
-        "csv" if output is Format.csv else "json",
-        settings=configuration.read(Settings),
-        query_settings=configuration.read(QuerySettings),
-    )
+    try:
+        result = run_query(
+            sys.stdin.read() if statement == "-" else statement,
+            "csv" if output is Format.csv else "json",
+            settings=configuration.read(Settings),
+            query_settings=configuration.read(QuerySettings),
+        )
+    except QueryError as error:
+        if error.position is None:
+            raise
+        raise ProjectionError(f"{error} (at character {error.position + 1})") from error
     if output is Format.csv:
         sys.stdout.buffer.write(result.body)
     else:

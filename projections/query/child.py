@@ -124,10 +124,10 @@ def _translate(error: duckdb.Error, sql: str) -> QueryError:
         kind, message = facts["exception_type"], facts["exception_message"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return QueryError(str(error))
-    position = facts.get("position")
-    if position is not None:
-        # The engine counts bytes.
-        position = len(sql.encode()[: int(position)].decode("utf-8", "ignore"))
+    position = int(facts["position"]) if "position" in facts else None
+    # Its parser counts characters, all that comes after it bytes.
+    if position is not None and kind != "Parser":
+        position = len(sql.encode()[:position].decode("utf-8", "ignore"))
     return QueryError(" ".join(f"{kind} Error: {message}".split()), position=position)
 
 
