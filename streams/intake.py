@@ -69,7 +69,7 @@ class Intake:
 
     async def _finish_one_by_one(self, events: Sequence[Any], error: Exception) -> None:
         """After a failure: the records alone, so that those before the one that fails are done with."""
-        self._say_paused(_read(events[0]), error)
+        self._say_paused(error, events)
         failures = 1
         for event in events:
             record = _read(event)
@@ -80,7 +80,7 @@ class Intake:
                 except Exception as again:  # noqa: BLE001 - as above
                     failures += 1
                     if failures == 1 or type(again) is not type(error):
-                        self._say_paused(record, again)
+                        self._say_paused(again, [event])
                     error = again
                 else:
                     break
@@ -92,16 +92,18 @@ class Intake:
         if self._acknowledge is not None:
             await self._acknowledge(event)
 
-    def _say_paused(self, record: Record, error: Exception) -> None:
+    def _say_paused(self, error: Exception, events: Sequence[Any]) -> None:
         cause = "the log or the disk" if is_dependency_failure(error) else "our own code"
+        first = _read(events[0])
         logger.error(
-            "Stage pauses and will try the same record again: %s",
+            "Stage pauses and will try the same records again: %s",
             describe_failure(error),
             extra={
                 "action": "paused",
                 "stage": self._stage.name,
                 "cause": cause,
-                "position": str(record.position),
+                "records": len(events),
+                "first": str(first.position),
             },
         )
 

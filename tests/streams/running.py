@@ -1,0 +1,31 @@
+"""Running a stage within a test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from streams.run import run_stage
+from streams.stage import Stage
+
+
+@contextlib.asynccontextmanager
+async def running(stage: Stage, *, log: str, data_dir: Path) -> AsyncIterator[None]:
+    """Run a stage; the block begins when it is ready, and the stage stops in order when the block ends."""
+    ready, stopping = asyncio.Event(), asyncio.Event()
+    run = asyncio.create_task(
+        run_stage(stage, bootstrap_servers=log, data_dir=data_dir, on_ready=ready.set, stopping=stopping)
+    )
+    is_ready = asyncio.create_task(ready.wait())
+    await asyncio.wait([run, is_ready], return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    is_ready.cancel()
+    if run.done():
+        run.result()
+    assert ready.is_set(), "the stage did not become ready"
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.wait_for(run, 10)
