@@ -1,9 +1,9 @@
 """Bringing a work index up to date with a partition of the log.
 
-Read forward from the index's positions to the high watermarks: the requests, the outcomes, and the dead letters that
-closed a request. What the three say commutes, so their order does not matter. Before that, the record before each
-position is read again: a log that was made anew, or restored from an older copy, is told from the one we know even
-where it has grown longer since.
+Read forward from the index's positions to the high watermarks: first the requests, then what became of them, since a
+dead letter only points at the request that it closed. Before that, the record before each position is read again: a
+log that was made anew, or restored from an older copy, is told from the one we know even where it has grown longer
+since.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def catch_up(
     apply: Callable[[Record], None],
     bootstrap_servers: str,
 ) -> int:
-    """Apply all that a partition of the topics holds beyond the index's positions; returns the number of records.
+    """Apply what a partition of the topics, in their order, holds beyond the index's positions; returns the count.
 
     :raises LogMismatch: the log is shorter than, or different from, what the index was made from.
     :raises LogUnavailable: the log does not answer.
@@ -43,7 +43,8 @@ async def catch_up(
     try:
         async with open_consumer(bootstrap_servers, max_poll_records=_BATCH_RECORDS) as consumer:
             consumer.assign(places)
-            ends = await consumer.end_offsets(places)
+            marks = await consumer.end_offsets(places)
+            ends = {place: marks[place] for place in places}
             expected = await _seek_all(consumer, index, places, ends)
             return await _read_forward(consumer, index, ends, expected, apply)
     except KafkaError as error:
@@ -82,18 +83,18 @@ async def _read_forward(
     apply: Callable[[Record], None],
 ) -> int:
     count = 0
-    while behind := [place for place, end in ends.items() if await consumer.position(place) < end]:
-        batches = await consumer.getmany(*behind, timeout_ms=1000)
-        with index.transaction():
-            for record in (to_record(message) for messages in batches.values() for message in messages):
-                checksum = expected.pop((record.topic, record.offset), None)
-                if checksum is None:
-                    apply(record)
-                    index.advance(record)
-                    count += 1
-                elif checksum != checksum_of(record):
-                    place = TopicPartition(record.topic, record.partition)
-                    raise _mismatch(place, record.next_offset, f"another record lies at offset {record.offset}")
+    for place, end in ends.items():
+        while await consumer.position(place) < end:
+            batch = await consumer.getmany(place, timeout_ms=1000)
+            with index.transaction():
+                for record in map(to_record, batch.get(place, ())):
+                    checksum = expected.pop((record.topic, record.offset), None)
+                    if checksum is None:
+                        apply(record)
+                        index.advance(record)
+                        count += 1
+                    elif checksum != checksum_of(record):
+                        raise _mismatch(place, record.next_offset, f"another record lies at offset {record.offset}")
     return count
 
 

@@ -9,6 +9,7 @@ import errno
 import random
 import sqlite3
 import traceback
+from pathlib import Path
 from typing import Final
 
 from postcall.errors import LogUnavailable, PostcallError
@@ -36,7 +37,7 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {frames[-1].name}, line {frames[-1].lineno} of {frames[-1].filename}" if frames else ""
+    place = f" in {frames[-1].name}, line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     return f"{type(error).__name__}{place}"
 
 

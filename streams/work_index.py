@@ -78,6 +78,7 @@ class WorkIndex:
         try:
             self._database = _open_database(path)
         except sqlite3.DatabaseError as error:
+            self._lock.close()
             raise WorkIndexUnusable(
                 f"{path} cannot be used ({error}). Delete it: it will be made again from the log."
             ) from error

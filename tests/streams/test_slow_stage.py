@@ -1,0 +1,274 @@
+"""Slow stages on a real log and real Faust, with a worker that keeps a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from postcall.dead_letters import DeadLetter
+from postcall.kafka import create_topics
+from postcall.log import encode, open_record
+from postcall.outcomes import Outcome
+from postcall.records import NewRecord
+from postcall.requests import DownloadRecording
+from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
+from streams.errors import LogMismatch
+from tests.conftest import log_in_thread
+from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
+from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
+from tests.streams.requests import AT, deferred, download, request_record, stored
+from tests.streams.running import running
+from tests.waiting import eventually
+
+
+class Bench:
+    """A stage that can be run again and again on one log and one data directory."""
+
+    def __init__(self, log: str, data_dir: Path) -> None:
+        self.log = log
+        self.data_dir = data_dir
+        self.ledger_file = data_dir / "ledger"
+
+    def running(self, answer: Answer = answer_stored, *, concurrency: int = 4) -> AbstractAsyncContextManager[None]:
+        worker = LedgerWorker(self.ledger_file, answer=answer, concurrency=concurrency)
+        stage = make_stage(worker, log=self.log, data_dir=self.data_dir)
+        return running(stage, log=self.log, data_dir=self.data_dir)
+
+    async def request(self, *numbers: int) -> None:
+        await append_all(self.log, [request_record(number) for number in numbers])
+
+    async def until_outcomes(self, count: int) -> None:
+        async def is_there() -> bool:
+            return await count_records(self.log, RECORDINGS) >= count
+
+        await eventually(is_there)
+
+    @property
+    def ledger(self) -> dict[str, int]:
+        return dict(read_ledger(self.ledger_file))
+
+    def delete_index(self) -> None:
+        for file in (self.data_dir / "streams").glob("recordings.sqlite3*"):
+            file.unlink()
+
+
+@contextlib.contextmanager
+def another_log(data_dir: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener, log_in_thread(data_dir, listener):
+        host, port = listener.getsockname()
+        yield f"{host}:{port}"
+
+
+@pytest.fixture
+def bench(log: str, tmp_path: Path) -> Bench:
+    return Bench(log, tmp_path)
+
+
+async def test_each_request_is_done_once_however_often_it_was_asked(bench: Bench) -> None:
+    await bench.request(1, 2, 1, 1)
+    async with bench.running():
+        await bench.until_outcomes(2)
+        await bench.request(2, 3, 1)
+        await bench.until_outcomes(3)
+    assert bench.ledger == {"s-1 1": 1, "s-2 1": 1, "s-3 1": 1}
+    assert len(set(await read_ids(bench.log, RECORDINGS))) == 3
+
+
+async def test_an_outcome_names_the_request_that_led_to_it(bench: Bench) -> None:
+    await bench.request(1)
+    async with bench.running():
+        await bench.until_outcomes(1)
+    (asked,) = await read_all(bench.log, RECORDING_REQUESTS)
+    (outcome,) = await read_all(bench.log, RECORDINGS)
+    envelope = open_record(outcome)
+    assert (envelope.source, envelope.causation) == ("recordings", str(asked.position))
+    assert outcome.key == asked.key
+
+
+async def test_no_more_work_is_under_way_than_allowed(bench: Bench) -> None:
+    under_way, most = 0, 0
+
+    async def count(request: DownloadRecording, attempt: int) -> Outcome:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return stored(request, attempt)
+
+    await bench.request(*range(30))
+    async with bench.running(count, concurrency=3):
+        await bench.until_outcomes(30)
+    assert most == 3
+
+
+async def test_deferred_work_waits_and_is_tried_again(bench: Bench) -> None:
+    begun: list[float] = []
+
+    async def defer_once(request: DownloadRecording, attempt: int) -> Outcome:
+        begun.append(asyncio.get_running_loop().time())
+        return deferred(request, attempt, wait=timedelta(seconds=0.7)) if attempt == 1 else stored(request, attempt)
+
+    await bench.request(1)
+    async with bench.running(defer_once):
+        await bench.until_outcomes(2)
+    assert bench.ledger == {"s-1 1": 1, "s-1 2": 1}
+    assert begun[1] - begun[0] >= 0.7
+
+
+async def test_deferred_work_survives_a_restart_and_the_loss_of_the_index(bench: Bench) -> None:
+    async def defer_long(request: DownloadRecording, attempt: int) -> Outcome:
+        return deferred(request, attempt, wait=timedelta(seconds=4))
+
+    await bench.request(1)
+    async with bench.running(defer_long):
+        await bench.until_outcomes(1)
+    bench.delete_index()
+    async with bench.running():
+        assert bench.ledger == {"s-1 1": 1}
+        await bench.until_outcomes(2)
+    assert bench.ledger == {"s-1 1": 1, "s-1 2": 1}
+
+
+async def test_a_lost_index_is_made_again_and_no_work_is_repeated(bench: Bench) -> None:
+    await bench.request(*range(20))
+    async with bench.running():
+        await bench.until_outcomes(20)
+    bench.delete_index()
+    async with bench.running():
+        await bench.request(5, 20)
+        await bench.until_outcomes(21)
+    assert bench.ledger == {f"s-{number} 1": 1 for number in range(21)}
+
+
+async def test_an_outcome_of_another_process_is_respected(bench: Bench) -> None:
+    await bench.request(1, 2)
+    await append_all(bench.log, [encode(stored(download(1), 1), source="recordings", time=AT)])
+    async with bench.running():
+        await bench.until_outcomes(2)
+    assert bench.ledger == {"s-2 1": 1}
+
+
+async def test_a_worker_that_always_fails_ends_as_one_dead_letter(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(request: DownloadRecording, attempt: int) -> Outcome:
+        if request.session_id == "s-1":
+            raise ZeroDivisionError("My boiler is leaking")
+        return stored(request, attempt)
+
+    await bench.request(1, 2)
+    async with bench.running(fail):
+
+        async def is_set_aside() -> bool:
+            return await count_records(bench.log, DEAD_LETTERS) == 1
+
+        await eventually(is_set_aside, timeout_s=40)
+    (letter,) = [open_record(record).message for record in await read_all(bench.log, DEAD_LETTERS)]
+    assert isinstance(letter, DeadLetter)
+    assert (letter.error_class, letter.attempts, letter.session_id) == ("bug", 5, "s-1")
+    assert letter.reason.startswith("ZeroDivisionError in fail")
+    assert bench.ledger == {"s-1 1": 5, "s-2 1": 1}
+    assert "boiler" not in caplog.text
+    bench.delete_index()
+    async with bench.running(fail):
+        await bench.request(3)
+        await bench.until_outcomes(2)
+    assert bench.ledger["s-1 1"] == 5
+
+
+async def test_an_answer_to_another_request_is_a_failure_of_ours(bench: Bench) -> None:
+    async def answer_another(request: DownloadRecording, attempt: int) -> Outcome:
+        return stored(download(99) if read_ledger(bench.ledger_file).total() == 1 else request, attempt)
+
+    await bench.request(1)
+    async with bench.running(answer_another):
+        await bench.until_outcomes(1)
+    assert bench.ledger == {"s-1 1": 2}
+
+
+async def test_a_full_disk_is_waited_for_and_sets_nothing_aside(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail_at_first(request: DownloadRecording, attempt: int) -> Outcome:
+        if read_ledger(bench.ledger_file).total() == 1:
+            raise OSError(28, "No space left on device")
+        return stored(request, attempt)
+
+    await bench.request(1)
+    with caplog.at_level(logging.INFO):
+        async with bench.running(fail_at_first):
+            await bench.until_outcomes(1)
+            await eventually(lambda: "Stage goes on" in caplog.text)
+    assert "No space left on device" in caplog.text
+    assert await count_records(bench.log, DEAD_LETTERS) == 0
+
+
+async def test_what_is_no_request_is_a_dead_letter(bench: Bench) -> None:
+    foreign = NewRecord(topic=RECORDING_REQUESTS.name, key=b"s-1", value=b"{}")
+    misplaced = encode(stored(download(1), 1), source="recordings", time=AT)
+    misplaced = NewRecord(
+        topic=RECORDING_REQUESTS.name, key=misplaced.key, value=misplaced.value, headers=misplaced.headers
+    )
+    await append_all(bench.log, [foreign, misplaced, request_record(2)])
+    async with bench.running():
+        await bench.until_outcomes(1)
+
+        async def are_set_aside() -> bool:
+            return await count_records(bench.log, DEAD_LETTERS) == 2
+
+        await eventually(are_set_aside)
+    assert bench.ledger == {"s-2 1": 1}
+
+
+async def test_a_stop_lets_running_work_end(bench: Bench) -> None:
+    begun = asyncio.Event()
+
+    async def take_a_while(request: DownloadRecording, attempt: int) -> Outcome:
+        begun.set()
+        await asyncio.sleep(0.5)
+        return stored(request, attempt)
+
+    await bench.request(1)
+    async with bench.running(take_a_while):
+        await begun.wait()
+    assert await count_records(bench.log, RECORDINGS) == 1
+
+
+async def test_work_that_outlasts_a_stop_is_begun_again(bench: Bench) -> None:
+    begun = asyncio.Event()
+
+    async def hang(_request: DownloadRecording, _attempt: int) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await bench.request(1)
+    async with bench.running(hang):
+        await begun.wait()
+    async with bench.running():
+        await bench.until_outcomes(1)
+    assert bench.ledger == {"s-1 1": 2}
+
+
+@pytest.mark.parametrize(("count", "finding"), [(0, "the log ends at offset 0"), (400, "another record lies at")])
+async def test_another_log_is_noticed_be_it_shorter_or_longer(
+    bench: Bench, tmp_path: Path, count: int, finding: str
+) -> None:
+    await bench.request(*range(40))
+    async with bench.running():
+        await bench.until_outcomes(40)
+    with another_log(tmp_path / "another") as address:
+        await create_topics(address, partitions=PARTITIONS, replication_factor=1)
+        await append_all(address, [request_record(number) for number in range(1000, 1000 + count)])
+        other = Bench(address, bench.data_dir)
+        with pytest.raises(LogMismatch, match=finding):
+            async with other.running():
+                pass
+    assert len(bench.ledger) == 40

@@ -1,0 +1,176 @@
+"""The work index: what the log says, in any order, gives the same work to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postcall.topics import RECORDING_REQUESTS
+from streams.errors import WorkIndexUnusable
+from streams.work_index import WorkIndex, checksum_of
+from tests.streams.deliveries import read_back
+from tests.streams.requests import download, request_record
+
+Note = Callable[[WorkIndex], None]
+FAR_FUTURE_MS = 10**15
+
+
+def open_index(path: Path) -> WorkIndex:
+    return WorkIndex(path / "recordings.sqlite3", requests_topic=RECORDING_REQUESTS.name)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[WorkIndex]:
+    opened = open_index(tmp_path)
+    yield opened
+    opened.close()
+
+
+def file(number: int, *, partition: int = 0) -> Note:
+    record = read_back(request_record(number), partition=partition, offset=number)
+    return lambda index: index.file(download(number).request_id, record)
+
+
+def finish(number: int) -> Note:
+    return lambda index: index.finish(download(number).request_id)
+
+
+def defer(number: int, attempt: int) -> Note:
+    return lambda index: index.defer(download(number).request_id, attempt=attempt, not_before_ms=attempt * 1000)
+
+
+def claim_all(index: WorkIndex) -> list[tuple[str, int]]:
+    claimed = []
+    while work := index.claim_due({0}, now_ms=FAR_FUTURE_MS):
+        claimed.append((work.record.key.decode() if work.record.key else "", work.attempts))
+    return claimed
+
+
+def test_a_filed_request_is_claimed_once_with_its_record(index: WorkIndex) -> None:
+    record = read_back(request_record(7), partition=3, offset=21)
+    index.file(download(7).request_id, record)
+    work = index.claim_due({3}, now_ms=0)
+    assert work is not None
+    assert (work.request_id, work.record, work.attempts) == (download(7).request_id, record, 0)
+    assert index.claim_due({3}, now_ms=FAR_FUTURE_MS) is None
+
+
+def test_only_work_of_the_given_partitions_is_claimed(index: WorkIndex) -> None:
+    file(1, partition=2)(index)
+    assert index.claim_due({0, 1, 3}, now_ms=FAR_FUTURE_MS) is None
+    assert index.earliest_due_ms({0, 1, 3}) is None
+    assert index.claim_due(set(), now_ms=FAR_FUTURE_MS) is None
+
+
+def test_work_is_claimed_in_the_order_of_the_log(index: WorkIndex) -> None:
+    for number in (3, 1, 2):
+        file(number)(index)
+    assert [key for key, _ in claim_all(index)] == ["s-1", "s-2", "s-3"]
+
+
+def test_deferred_work_is_not_due_before_its_time(index: WorkIndex) -> None:
+    file(1)(index)
+    defer(1, 4)(index)
+    assert index.claim_due({0}, now_ms=3999) is None
+    assert index.earliest_due_ms({0}) == 4000
+    work = index.claim_due({0}, now_ms=4000)
+    assert work is not None
+    assert work.attempts == 4
+
+
+@given(
+    notes=st.permutations([("file", 0), ("file", 0), ("defer", 1), ("defer", 2), ("defer", 2)]),
+    is_done=st.booleans(),
+    data=st.data(),
+)
+def test_any_order_and_any_repetition_gives_the_same_work(
+    tmp_path_factory: pytest.TempPathFactory, notes: list[tuple[str, int]], is_done: bool, data: st.DataObject
+) -> None:
+    if is_done:
+        notes = [*notes]
+        notes.insert(data.draw(st.integers(0, len(notes))), ("finish", 0))
+    index = open_index(tmp_path_factory.mktemp("index"))
+    for name, attempt in notes:
+        {"file": file(1), "defer": defer(1, attempt), "finish": finish(1)}[name](index)
+    assert index.is_done(download(1).request_id) is is_done
+    assert claim_all(index) == ([] if is_done else [("s-1", 2)])
+    index.close()
+
+
+def test_what_was_running_is_work_again_after_a_crash(tmp_path: Path) -> None:
+    index = open_index(tmp_path)
+    file(1)(index)
+    file(2)(index)
+    finish(2)(index)
+    assert index.claim_due({0}, now_ms=0) is not None
+    index.close()
+    reopened = open_index(tmp_path)
+    assert claim_all(reopened) == [("s-1", 0)]
+    reopened.close()
+
+
+def test_a_failed_transaction_moves_no_position(index: WorkIndex) -> None:
+    record = read_back(request_record(1), offset=5)
+
+    def fail_half_way() -> None:
+        with index.transaction():
+            file(1)(index)
+            index.advance(record)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
+    assert index.checkpoint(record.topic, 0) is None
+    assert claim_all(index) == []
+
+
+def test_a_position_never_goes_back(index: WorkIndex) -> None:
+    for offset in (5, 3):
+        index.advance(read_back(request_record(offset), offset=offset))
+    checkpoint = index.checkpoint(RECORDING_REQUESTS.name, 0)
+    assert checkpoint is not None
+    assert checkpoint.next_offset == 6
+    assert checkpoint.checksum == checksum_of(read_back(request_record(5), offset=5))
+
+
+def test_a_failure_of_ours_puts_work_back_until_later(index: WorkIndex) -> None:
+    file(1)(index)
+    work = index.claim_due({0}, now_ms=0)
+    assert work is not None
+    index.put_back(work.request_id, failures=2, not_before_ms=500)
+    assert index.claim_due({0}, now_ms=499) is None
+    again = index.claim_due({0}, now_ms=500)
+    assert again is not None
+    assert (again.failures, again.attempts) == (2, 0)
+
+
+def test_a_request_that_was_set_aside_is_done(index: WorkIndex) -> None:
+    file(1)(index)
+    index.finish_at(0, 1)
+    assert claim_all(index) == []
+    assert index.is_done(download(1).request_id)
+
+
+def test_a_second_process_is_refused(tmp_path: Path, index: WorkIndex) -> None:
+    assert index.count("done") == 0
+    with pytest.raises(WorkIndexUnusable, match="Another process"):
+        open_index(tmp_path)
+
+
+def test_a_file_that_is_no_index_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "recordings.sqlite3").write_bytes(b"no database, but long enough to be looked at" * 100)
+    with pytest.raises(WorkIndexUnusable, match="Delete it"):
+        open_index(tmp_path)
+
+
+def test_an_index_of_another_release_is_refused(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "recordings.sqlite3")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(WorkIndexUnusable, match="version is 99"):
+        open_index(tmp_path)
