@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ from streams.analyzers.local import LocalEngine, summarize_locally
 from streams.analyzers.local.languages import detect_language
 from streams.analyzers.local.rules import LANGUAGES, load_rules
 from streams.analyzers.local.sentences import split_sentences
-from streams.analyzers.summary import SUMMARY, Summary
+from streams.analyzers.summary import SUMMARY, Intent, Summary
 
 CALLS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("analyzer_calls.toml").read_text("utf-8"))["call"]
 ROLES = {"A": "assistant", "C": "user", "?": "unknown"}
@@ -179,7 +179,17 @@ def test_sentences_end_where_they_end() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_table_has_a_phrase_for_each_result(language: str) -> None:
     rules = load_rules(language)
-    assert {"caller", "promised", "happy", "neutral", "frustrated", *rules.intents} <= rules.phrases.keys()
+    assert rules.intents.keys() == set(get_args(Intent)) - {"other"}
+    assert {
+        "caller",
+        "other",
+        "quoted",
+        "promised",
+        "happy",
+        "neutral",
+        "frustrated",
+        *rules.intents,
+    } <= rules.phrases.keys()
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,6 +14,7 @@ from streams.analyzers.summary import Intent
 _TURN_FACTORS: Final = (1.0, 0.7, 0.35)
 #: How much blame for anything makes a call a complaint.
 _BLAME_FACTOR: Final = 0.5
+_LEAST_BLAME: Final = 2.0
 
 
 def find_intent(transcript: Transcript, rules: Rules) -> Intent:
@@ -24,6 +25,7 @@ def find_intent(transcript: Transcript, rules: Rules) -> Intent:
         for intent, entries in rules.intents.items():
             # Saying a word twice does not mean it twice.
             scores[intent] += factor * sum(entry.weight for entry in entries if entry.pattern.search(text))
-        scores["complaint"] += factor * _BLAME_FACTOR * weigh_turn(text, rules)[1]
+        _, blame = weigh_turn(text, rules)
+        scores["complaint"] += factor * _BLAME_FACTOR * (blame if blame >= _LEAST_BLAME else 0)
     best = max(scores, key=lambda intent: scores[intent], default=None)
     return best if best is not None and scores[best] > 0 else "other"

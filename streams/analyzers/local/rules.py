@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 from streams.analyzers.summary import Intent
 
@@ -56,7 +57,7 @@ def load_rules(language: str) -> Rules:
         abbreviations=frozenset(table["abbreviations"].split()),
         negations=_compile(table["feelings"]["negations"]),
         feelings=_weighted(table["feelings"]["weights"]),
-        intents={intent: _weighted(table["intents"].get(intent, {})) for intent in _intents()},
+        intents={intent: _weighted(table["intents"][intent]) for intent in _in_order(table["intents"])},
         name_statements=tuple(re.compile(pattern) for pattern in names["statements"]),
         name_question=_compile(names["question"]),
         name_preamble=_compile(names["preamble"]),
@@ -68,8 +69,11 @@ def load_rules(language: str) -> Rules:
     )
 
 
-def _intents() -> tuple[Intent, ...]:
-    return cast("tuple[Intent, ...]", get_args(Intent))
+def _in_order(intents: Iterable[str]) -> Iterator[Intent]:
+    """The categories as the table orders them: of two that weigh the same, the earlier wins."""
+    known: dict[str, Intent] = {intent: intent for intent in get_args(Intent)}
+    for name in intents:
+        yield known[name]
 
 
 def _weighted(weights: dict[str, Any]) -> tuple[WeightedPattern, ...]:

@@ -28,7 +28,7 @@ def summarize(transcript: Transcript, rules: Rules) -> Summary:
     who = name or rules.phrases["caller"]
     what = rules.phrases[intent].format(who=who)
     quote = _find_request(transcript, rules)
-    first = f"{what}: “{_without_end(quote)}”." if quote else f"{what}."
+    first = rules.phrases["quoted"].format(what=what, quote=_without_end(quote)) if quote else f"{what}."
     ending = (
         rules.phrases["promised"].format(promise=_without_end(promises[0])) if promises else rules.phrases[sentiment]
     )
