@@ -90,6 +90,12 @@ class Batch:
         """The inputs whose partitions this batch takes further."""
         return frozenset(_INPUTS_BY_TOPIC[topic] for topic, _ in self.progress)
 
+    @property
+    def kinds(self) -> set[tuple[str, str]]:
+        """The inputs and types of its records."""
+        pairs = self.table.select(["input", "type"]).group_by(["input", "type"]).aggregate([]).to_pydict()
+        return set(zip(pairs["input"], pairs["type"], strict=True))
+
 
 def build_batch(records: Iterable[LogRecord]) -> Batch:
     """Make a batch; the records of a partition must come in the order of their offsets."""

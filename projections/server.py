@@ -46,7 +46,7 @@ async def serve(
     :raises UsageError: the address needs a token, and there is none.
     """
     guard = Guard(host=listener.getsockname()[0], token=settings.private_token)
-    bootstrap_servers = settings.kafka or f"127.0.0.1:{settings.broker_port}"
+    bootstrap_servers = settings.log_address
     open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
     projector = Projector(bootstrap_servers, open_warehouse, on_reading=_once(on_ready))
     runner = QueryRunner(lambda: projector.warehouse, query_settings)

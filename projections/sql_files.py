@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -31,16 +32,21 @@ VIEWS: Final = ("current_insights", "insight_summary", "calls", "conversations",
 
 _SECTION = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _READS = re.compile(r"^-- reads:((?:.*)(?:\n--   .*)*)", re.MULTILINE)
-_INPUT = re.compile(r"(\w+) \(")
+_INPUT = re.compile(r"(\w+) \(([^)]*)\)")
+_TYPE = re.compile(r"\b[A-Z]\w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqlFile:
-    """A file of SQL: what it reads, and its statements by section."""
+    """A file of SQL: which types it reads of which inputs (none named = all), and its statements by section."""
 
     name: str
-    reads: tuple[str, ...]
+    reads: dict[str, frozenset[str]]
     sections: dict[str, str]
+
+    def takes(self, kinds: Iterable[tuple[str, str]]) -> bool:
+        """Whether any of these (input, type) is one that this file reads."""
+        return any(name in self.reads and (not self.reads[name] or kind in self.reads[name]) for name, kind in kinds)
 
     def __getitem__(self, section: str) -> str:
         return self.sections[section]
@@ -54,7 +60,7 @@ def load_sql(path: str) -> SqlFile:
     reads = _READS.search(header)
     return SqlFile(
         name=path.rpartition("/")[2],
-        reads=tuple(_INPUT.findall(reads[1])) if reads else (),
+        reads={name: frozenset(_TYPE.findall(types)) for name, types in _INPUT.findall(reads[1])} if reads else {},
         sections=dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True)),
     )
 

@@ -41,8 +41,10 @@ _DATA_ERRORS: Final = (
     duckdb.OutOfRangeException,
     duckdb.InvalidTypeException,
 )
+_THREADS: Final = 2
+_LARGE_BATCH_ROWS: Final = 1_000
 _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "threads": 2,
+    "threads": _THREADS,
     "memory_limit": "2GB",
     "preserve_insertion_order": False,
     "autoload_known_extensions": False,
@@ -72,6 +74,7 @@ class Warehouse(WarehouseReader):
         super().__init__(_connect(path), reporting_timezone=reporting_timezone)
         self.path = path
         self.cluster_id: str | None = None
+        self._threads = _THREADS
         try:
             self._prepare()
         except BaseException:
@@ -108,17 +111,20 @@ class Warehouse(WarehouseReader):
 
         :raises duckdb.Error: nothing of the batch is in, or (if COMMIT raised) perhaps all of it: reopen and look.
         """
-        projections = [load_sql(name) for name in PROJECTIONS if batch.inputs & set(load_sql(name).reads)]
-        filled = self._open_inputs(batch, {name for projection in projections for name in projection.reads})
+        followers = [load_sql(name) for name in PROJECTIONS if batch.inputs & set(load_sql(name).reads)]
+        kinds = batch.kinds
+        takers = [projection for projection in followers if projection.takes(kinds)]
+        self._use_threads(batch.table.num_rows)
+        # All inputs of the batch are opened, also those that nobody takes, so that what cannot be read is counted.
+        self._open_inputs(batch, {name for name, _ in kinds}.union(*(projection.reads for projection in takers)))
         for item in batch.set_aside:
             logger.warning(
                 "Record set aside: %s", item.reason, extra={"action": "set_aside", "position": str(item.position)}
             )
-        self._connection.register("progress", _progress_table(batch, projections, self.cluster_id))
+        self._connection.register("progress", _progress_table(batch, followers, self.cluster_id))
         with self.transaction() as writer:
-            for projection in projections:
-                if filled & set(projection.reads):
-                    writer.execute(projection["apply"])
+            for projection in takers:
+                writer.execute(projection["apply"])
             writer.execute(load_sql("checkpoints")["apply"])
 
     @contextlib.contextmanager
@@ -152,28 +158,34 @@ class Warehouse(WarehouseReader):
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
 
-    def _open_inputs(self, batch: Batch, names: set[str]) -> set[str]:
-        """Parse the batch into the inputs' temporary tables; returns those that got rows."""
+    def _use_threads(self, rows: int) -> None:
+        # For a few rows, waking a second thread costs more than it does.
+        threads = _THREADS if rows >= _LARGE_BATCH_ROWS else 1
+        if threads != self._threads:
+            self._connection.execute(f"SET threads = {threads}")
+            self._threads = threads
+
+    def _open_inputs(self, batch: Batch, names: set[str]) -> None:
+        """Parse the batch into the inputs' temporary tables."""
         files = [load_input(name) for name in INPUT_TOPICS if name in names]
         table = batch.table
         try:
-            filled = self._open(table, files)
+            self._open(table, files)
         except _DATA_ERRORS:
             unreadable = self._find_unreadable(table, files)
             if not unreadable:
                 raise
             places = table.take(unreadable).select(["kafka_topic", "kafka_partition", "kafka_offset"])
             note_set_aside(batch, _set_aside(zip(*places.to_pydict().values(), strict=True), "Its value is not JSON."))
-            filled = self._open(table.take(sorted(set(range(table.num_rows)) - set(unreadable))), files)
+            self._open(table.take(sorted(set(range(table.num_rows)) - set(unreadable))), files)
         for file in files:
-            if file.name in filled:
-                places = self._rows(file["set_aside"])
-                note_set_aside(batch, _set_aside(places, "Its value lacks what its type must have."))
-        return filled
+            places = self._rows(file["set_aside"])
+            note_set_aside(batch, _set_aside(places, "Its value lacks what its type must have."))
 
-    def _open(self, table: pa.Table, files: list[SqlFile]) -> set[str]:
+    def _open(self, table: pa.Table, files: list[SqlFile]) -> None:
         self._connection.register("batch", table)
-        return {file.name for file in files if self._rows(file["open"]) != [(0,)]}
+        for file in files:
+            self._connection.execute(file["open"])
 
     def _find_unreadable(self, table: pa.Table, files: list[SqlFile], start: int = 0) -> list[int]:
         try:

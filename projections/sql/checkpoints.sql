@@ -1,5 +1,5 @@
 -- checkpoints: how far each projection has read each partition, saved in the transaction of the rows.
--- reads: nothing; the projector writes it
+-- reads: nothing, the projector writes it
 --
 -- What identifies the log lies beside the offset: its cluster and topic ids where it gives them, and the checksum of the
 -- record before next_offset. `set_aside` counts the records that could not be read.
