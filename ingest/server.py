@@ -39,7 +39,7 @@ async def serve(
     stopping: asyncio.Event,
 ) -> None:
     """Serve until `stopping` is set; `on_ready` is called once deliveries can be stored."""
-    bootstrap_servers = settings.kafka or f"127.0.0.1:{settings.broker_port}"
+    bootstrap_servers = settings.log_address
     refusals = Refusals()
     async with open_appender(
         bootstrap_servers,

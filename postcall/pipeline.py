@@ -12,8 +12,7 @@ from typing import IO, Any
 from postcall.instance import Instance, hold_directory, write_instance
 from postcall.kafka import create_topics
 from postcall.service import address_of, open_listener
-from postcall.settings import Configuration, Service, Settings
-from postcall.sources import all_settings
+from postcall.settings import Configuration, Service, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 
 #: Names the running pipeline to the projections service, so that clients can tell it from an older one.

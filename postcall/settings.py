@@ -12,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -73,6 +74,11 @@ class Settings:
     openai_model: str = setting("gpt-5-mini", "model of the built-in analyzers")
     daily_budget_usd: float | None = setting(None, "live analysis stops at this spend a day, in USD (UTC days)")
     reporting_timezone: str = setting("UTC", "time zone in which views cut days")
+
+    @property
+    def log_address(self) -> str:
+        """The bootstrap servers of the log: Apache Kafka's, or the embedded log's on this machine."""
+        return self.kafka or f"127.0.0.1:{self.broker_port}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +193,12 @@ class Configuration:
             value = self.document[name]
             return (self.resolve(value) if isinstance(value, str) else value), "postcall.toml"
         return field.default, "default"
+
+
+def all_settings() -> tuple[type[Any], ...]:
+    """Every dataclass of settings: postcall's own, and those that sources and rooms hand in by entry point."""
+    others = sorted(entry_points(group="postcall.settings"), key=lambda entry: entry.name)
+    return (Settings, *(entry.load() for entry in others))
 
 
 def _declared(kind: type[Any]) -> list[dataclasses.Field[Any]]:

@@ -9,8 +9,7 @@ import threading
 from collections.abc import Mapping
 
 from postcall.service import Lifeline
-from postcall.settings import Configuration, Settings
-from postcall.sources import all_settings
+from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
 

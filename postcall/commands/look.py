@@ -14,10 +14,12 @@ from postcall.errors import PostcallError
 from postcall.options import AsJson, DataDir
 from postcall.settings import Configuration, SettingRow, Settings
 
+_WIDTH_WITHOUT_TERMINAL = 160
+
 
 def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print every setting, its value, and where that came from; secrets are masked."""
-    from postcall.sources import all_settings  # noqa: PLC0415 - keeps `postcall --help` quick
+    from postcall.settings import all_settings  # noqa: PLC0415 - keeps `postcall --help` quick
 
     configuration = Configuration.load(data_dir=data_dir)
     rows: list[SettingRow] = [row for kind in all_settings() for row in configuration.rows(kind)]
@@ -62,10 +64,16 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        # The last column is prose and wraps; a name cut short could not be copied.
+        table.add_column(column, no_wrap=place < len(columns) - 1, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_WITHOUT_TERMINAL
+    console.print(table)
 
 
 def _print_json(value: object) -> None:

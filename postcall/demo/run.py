@@ -22,10 +22,9 @@ from postcall.errors import PostcallError
 from postcall.pipeline import Pipeline, run_pipeline
 from postcall.private_api import PrivateApi, QueryFailed
 from postcall.service import Lifeline, open_listener
-from postcall.settings import Configuration
+from postcall.settings import Configuration, all_settings
 from postcall.simulator.schedule import plan_schedule
 from postcall.simulator.vendor import Vendor, api_url_of
-from postcall.sources import all_settings
 
 _POLL_INTERVAL_S = 0.4
 _SETTLE_LIMIT_S = 600.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from postcall.errors import SettingsError
-from postcall.settings import Configuration, Settings
+from postcall.settings import Configuration
 from postcall.sources.base import Source
 
 #: Each module has a settings dataclass `Settings` and a function `source(configuration: Configuration) -> Source`.
@@ -34,8 +33,3 @@ def load_source(name: str, configuration: Configuration) -> Source:
     """One vendor with its settings."""
     source: Source = source_module(name).source(configuration)
     return source
-
-
-def all_settings() -> tuple[type[Any], ...]:
-    """The settings dataclasses of postcall and of every vendor."""
-    return (Settings, *(source_module(name).Settings for name in SOURCE_MODULES))
