@@ -163,7 +163,7 @@ async def test_fault_01_every_receipt_that_was_answered_200_is_in_the_log_whenev
     await until_ready(client)
     ledger, stopped = Ledger(), asyncio.Event()
     posting = [asyncio.create_task(ledger.keep_posting(client, name, stopped)) for name in range(16)]
-    for _ in range(3):
+    for _ in range(5):
         enough = len(ledger.acknowledged) + random.randrange(50, 200)  # noqa: S311 - pytest prints and sets the seed
         await eventually(lambda enough=enough: len(ledger.acknowledged) >= enough, timeout_s=30)
         await asyncio.to_thread(ingest.kill)
