@@ -50,7 +50,7 @@ async def storage(certificate: Path) -> AsyncIterator[LoopbackServer]:
 
 async def resolve_here(url: httpx.URL) -> Sequence[str]:
     """As if the host were public; at its first address nobody listens."""
-    return ("127.0.0.2", "127.0.0.1") if url.host == HOST else await resolve_public(url)
+    return ("::1", "127.0.0.1") if url.host == HOST else await resolve_public(url)
 
 
 async def fetch(access: RecordingAccess, folder: Path, certificate: Path | None) -> bytes:
