@@ -8,7 +8,7 @@ import typer
 
 from postcall.options import DataDir, ListenFd
 
-commands = typer.Typer()
+commands = typer.Typer(pretty_exceptions_enable=False)
 
 
 @commands.command(rich_help_panel="Run")

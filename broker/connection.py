@@ -7,7 +7,6 @@ fsync. A client that does not read its responses is not read from either, so lit
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import struct
 from collections.abc import Coroutine
@@ -69,7 +68,7 @@ class Connection:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self) -> None:
-        """Answer requests until the client is gone, breaks the protocol, or this is cancelled."""
+        """Answer requests until the client is gone, breaks the protocol, or this is cancelled. The caller closes."""
         both_ways = {self._start(self._receive()), self._start(self._send())}
         try:
             done, _ = await asyncio.wait(both_ways, return_when=asyncio.FIRST_COMPLETED)
@@ -81,8 +80,13 @@ class Connection:
     def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finish)
         return task
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at here, since nobody awaits what is left behind when the connection ends
 
     async def _receive(self) -> None:
         while True:
@@ -142,9 +146,6 @@ class Connection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._groups.connection_lost(self._client.connection_number)
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
 
 
 async def _read_frame(reader: asyncio.StreamReader) -> bytes:

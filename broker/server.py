@@ -108,6 +108,8 @@ async def _accept(log: Log, listener: socket.socket) -> AsyncIterator[None]:
         task = asyncio.create_task(serve_client(reader, writer))
         serving.add(task)
         task.add_done_callback(serving.discard)
+        # Whatever ends the task, even before it began. Not closed in order: that waits for a client that does not read.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     server = await asyncio.start_server(start, sock=listener, limit=_READ_BUFFER_BYTES)
     try:

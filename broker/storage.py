@@ -88,7 +88,9 @@ class Storage:
 
     def take_producer_id(self) -> int:
         """A producer id that none had before."""
-        return int(self._required("take_producer_id")[0])
+        (producer_id,) = self._one("select_next_producer_id")
+        self._run("advance_next_producer_id")
+        return int(producer_id)
 
     def topics(self) -> list[Topic]:
         """All topics."""
@@ -110,7 +112,7 @@ class Storage:
     def insert_topic(self, topic: NewTopic) -> Topic:
         """Create a topic, with an id of its own."""
         topic_id = uuid.uuid4()
-        (number,) = self._required(
+        inserted = self._run(
             "insert_topic",
             name=topic.name,
             topic_id=topic_id.bytes,
@@ -118,7 +120,7 @@ class Storage:
             configs=json.dumps(dict(topic.configs), sort_keys=True),
         )
         return Topic(
-            topic_number=number,
+            topic_number=inserted.lastrowid or 0,
             topic_id=topic_id,
             name=topic.name,
             partition_count=topic.partition_count,
@@ -219,11 +221,6 @@ class Storage:
 
     def _one(self, query: str, /, **values: Any) -> Any:
         return self._run(query, **values).fetchone()
-
-    def _required(self, query: str, /, **values: Any) -> Any:
-        # fetchall runs the statement to its end: a RETURNING statement cut short would block the commit.
-        (row,) = self._run(query, **values).fetchall()
-        return row
 
 
 def open_to_write(path: Path) -> Storage:

@@ -6,15 +6,18 @@ INSERT INTO cluster (only_row, cluster_id, schema_version, next_producer_id) VAL
 -- The identity of this log; no row in a new database.
 SELECT cluster_id, schema_version FROM cluster;
 
--- take_producer_id --
+-- select_next_producer_id --
 -- A producer id that no producer had before.
-UPDATE cluster SET next_producer_id = next_producer_id + 1 RETURNING next_producer_id - 1;
+SELECT next_producer_id FROM cluster;
+
+-- advance_next_producer_id --
+-- Take the producer id just read.
+UPDATE cluster SET next_producer_id = next_producer_id + 1;
 
 -- insert_topic --
 -- Create a topic.
 INSERT INTO topics (name, topic_id, partition_count, configs)
-VALUES (:name, :topic_id, :partition_count, :configs)
-RETURNING topic_number;
+VALUES (:name, :topic_id, :partition_count, :configs);
 
 -- select_topics --
 -- All topics, at start.
@@ -88,7 +91,7 @@ WHERE topic_number = :topic_number AND partition_index = :partition_index AND pr
 -- Note what an idempotent producer just appended.
 INSERT INTO producers (topic_number, partition_index, producer_id, producer_epoch, recent, updated_at_ms)
 VALUES (:topic_number, :partition_index, :producer_id, :producer_epoch, :recent, :updated_at_ms)
-ON CONFLICT DO UPDATE SET
+ON CONFLICT (topic_number, partition_index, producer_id) DO UPDATE SET
     producer_epoch = excluded.producer_epoch, recent = excluded.recent, updated_at_ms = excluded.updated_at_ms;
 
 -- delete_stale_producers --
@@ -100,7 +103,7 @@ DELETE FROM producers WHERE updated_at_ms < :before_ms;
 INSERT INTO committed_offsets
 (group_id, topic_number, partition_index, committed_offset, metadata, committed_at_ms)
 VALUES (:group_id, :topic_number, :partition_index, :committed_offset, :metadata, :committed_at_ms)
-ON CONFLICT DO UPDATE SET
+ON CONFLICT (group_id, topic_number, partition_index) DO UPDATE SET
     committed_offset = excluded.committed_offset, metadata = excluded.metadata, committed_at_ms = excluded.committed_at_ms;
 
 -- select_committed_offsets --

@@ -1,5 +1,5 @@
 -- The embedded log's tables. Everything a client was told is kept is in here; what is not (group members, fetches
--- that wait) is lost with the process, and clients make it again.
+-- that wait) is lost with the process, and clients make it again. Kept to what SQLite 3.31 knows.
 
 -- The identity of this log, made once. Its id tells a re-created log from the one a reader knew.
 CREATE TABLE IF NOT EXISTS cluster (
@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS cluster (
     cluster_id TEXT NOT NULL,
     schema_version INTEGER NOT NULL,
     next_producer_id INTEGER NOT NULL
-) STRICT;
+);
 
 -- A topic created again under an old name has a new number and a new id. Numbers are never used twice.
 CREATE TABLE IF NOT EXISTS topics (
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS topics (
     topic_id BLOB NOT NULL UNIQUE,
     partition_count INTEGER NOT NULL,
     configs TEXT NOT NULL
-) STRICT;
+);
 
 -- One row per record batch, in the order of arrival; `content` is what consumers receive, byte for byte.
 -- `newest_timestamp_ms` is the greatest of the partition so far, so it never falls and a time finds its batch by index.
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS record_batches (
     newest_timestamp_ms INTEGER NOT NULL,
     content_bytes INTEGER NOT NULL,
     content BLOB NOT NULL
-) STRICT;
+);
 
 CREATE INDEX IF NOT EXISTS record_batches_by_offset
 ON record_batches (topic_number, partition_index, base_offset, next_offset, content_bytes);
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS producers (
     recent TEXT NOT NULL,
     updated_at_ms INTEGER NOT NULL,
     PRIMARY KEY (topic_number, partition_index, producer_id)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS committed_offsets (
     group_id TEXT NOT NULL,
@@ -57,4 +57,4 @@ CREATE TABLE IF NOT EXISTS committed_offsets (
     metadata TEXT NOT NULL,
     committed_at_ms INTEGER NOT NULL,
     PRIMARY KEY (group_id, topic_number, partition_index)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;

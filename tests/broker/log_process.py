@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_COMMAND = (sys.executable, "-c", "from broker.commands import commands; commands()")
+_COMMAND = (sys.executable, "-c", "from broker.commands import commands; commands(standalone_mode=False)")
 _ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
@@ -20,6 +20,11 @@ class LogProcess:
         arguments = ("--data-dir", str(data_dir), "--port", str(port))
         self._process = subprocess.Popen([*_COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
         self.address = self._read_address()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def port(self) -> int:

@@ -88,7 +88,7 @@ async def test_commits_survive_kill_9(tmp_path: Path) -> None:
         async with member(log.address, "calls") as consumer:
             await eventually(lambda: bool(consumer.assignment()))
             await consumer.commit({partition: (7, "seen")})
-            log.kill()
+        log.kill()
     with running_log(tmp_path) as log:
         async with member(log.address, "calls") as consumer:
             assert await consumer.committed(partition) == 7

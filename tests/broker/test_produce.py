@@ -52,9 +52,10 @@ async def test_key_headers_and_timestamp_are_kept(
     assert record.headers == (("h", b"\xff"), ("h", b""))
 
 
-async def test_unknown_topic_is_refused_and_not_made(log_address: str, producer: AIOKafkaProducer) -> None:
-    with pytest.raises(UnknownTopicOrPartitionError):
-        await producer.send_and_wait("nowhere", b"hello")
+async def test_unknown_topic_is_refused_and_not_made(log_address: str) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=log_address, request_timeout_ms=500) as producer:
+        with pytest.raises(UnknownTopicOrPartitionError):
+            await producer.send_and_wait("nowhere", b"hello")
     async with wire_client(log_address) as client:
         (response,) = await client.produce("nowhere", record_batch(b"hello"))
     assert response.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

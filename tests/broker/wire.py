@@ -74,7 +74,7 @@ async def wire_client(address: str) -> AsyncIterator[WireClient]:
     try:
         yield WireClient(reader, writer)
     finally:
-        writer.close()
+        writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
