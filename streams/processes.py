@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -12,10 +11,9 @@ from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
+from streams.library_logs import quieten_libraries
 
-# They report each attempt on a log that is down, and quote records, which hold what people said; what matters of it
-# is said once, by the stage.
-_TALKATIVE = ("aiokafka", "faust", "mode")
+# What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5
 
 
@@ -27,8 +25,7 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
     from streams.run import run_stage  # noqa: PLC0415 - heavy: the supervising process has no Faust
     from streams.stages import build_stage, log_address  # noqa: PLC0415 - as above
 
-    for library in _TALKATIVE:
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    quieten_libraries()
     settings = configuration.read(Settings)
     exit_code = 1
     try:
