@@ -70,8 +70,12 @@ class Log:
             content_bytes=len(batch.content),
         )
 
-    async def read(self, partition: PartitionKey, offset: int, max_bytes: int) -> list[bytes]:
+    async def read(
+        self, partition: PartitionKey, offset: int, *, max_bytes: int, at_least_one: bool = True
+    ) -> list[bytes]:
         """The batches from the one that holds an offset; none if the offset is the high watermark.
+
+        With `at_least_one` the first batch is returned however large it is, so that a reader always gets on.
 
         :raises OffsetOutOfRange: the offset is not in the log.
         """
@@ -80,7 +84,10 @@ class Log:
             raise OffsetOutOfRange
         if offset == high_watermark:
             return []
-        return await self._read(lambda storage: storage.read_batches(partition, offset, high_watermark, max_bytes))
+        offsets = range(offset, high_watermark)
+        return await self._read(
+            lambda storage: storage.read_batches(partition, offsets, max_bytes=max_bytes, at_least_one=at_least_one)
+        )
 
     async def offset_at(self, partition: PartitionKey, timestamp_ms: int) -> tuple[int, int] | None:
         """Offset and timestamp of the first record that is not older than a time."""

@@ -148,22 +148,24 @@ class Storage:
             content=batch.content,
         )
 
-    def read_batches(self, partition: PartitionKey, from_offset: int, to_offset: int, max_bytes: int) -> list[bytes]:
-        """The batches from the one that holds `from_offset`, below `to_offset`, of `max_bytes` in all.
+    def read_batches(
+        self, partition: PartitionKey, offsets: range, *, max_bytes: int, at_least_one: bool
+    ) -> list[bytes]:
+        """The batches from the one that holds the first of the offsets to the last, of `max_bytes` in all.
 
-        The first batch is returned however large it is, so that a reader always gets on.
+        With `at_least_one` the first batch is returned however large it is.
         """
         sizes = self._run(
             "select_batch_sizes",
             **partition._asdict(),
-            from_offset=from_offset,
-            to_offset=to_offset,
+            from_offset=offsets.start,
+            to_offset=offsets.stop,
             batch_limit=_MOST_BATCHES_AT_ONCE,
         )
-        end = _offset_within(sizes.fetchall(), max_bytes)
+        end = _offset_within(sizes, max_bytes, at_least_one=at_least_one)
         if end is None:
             return []
-        rows = self._run("select_batches", **partition._asdict(), from_offset=from_offset, to_offset=end)
+        rows = self._run("select_batches", **partition._asdict(), from_offset=offsets.start, to_offset=end)
         return [content for (content,) in rows]
 
     def batch_at(self, partition: PartitionKey, timestamp_ms: int) -> bytes | None:
@@ -255,12 +257,12 @@ def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:
     return connection
 
 
-def _offset_within(sizes: list[tuple[int, int]], max_bytes: int) -> int | None:
-    """The offset after the last batch that fits; the first always does."""
+def _offset_within(sizes: Iterable[tuple[int, int]], max_bytes: int, *, at_least_one: bool) -> int | None:
+    """The offset after the last batch that fits; None if none does."""
     end: int | None = None
     left = max_bytes
     for next_offset, content_bytes in sizes:
-        if end is not None and content_bytes > left:
+        if content_bytes > left and not (at_least_one and end is None):
             break
         left -= content_bytes
         end = next_offset

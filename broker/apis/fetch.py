@@ -74,21 +74,21 @@ async def _read_all(request: Any, call: Call) -> list[list[_PartitionResult]]:
     for topic in request.topics:
         results.append([])
         for partition in topic.partitions:
-            # The first batch of all may be larger than the limit; those after it wait for the next request.
+            # Only the first batch of all may be larger than the limit; others wait until they come first.
             limit = min(partition.partition_max_bytes, left)
-            result = await _read_partition(topic.topic, partition, call, limit if limit > 0 or not has_any else None)
+            result = await _read_partition(topic.topic, partition, call, max_bytes=limit, at_least_one=not has_any)
             left -= result.content_bytes
             has_any = has_any or bool(result.batches)
             results[-1].append(result)
     return results
 
 
-async def _read_partition(topic_name: str, partition: Any, call: Call, max_bytes: int | None) -> _PartitionResult:
+async def _read_partition(
+    topic_name: str, partition: Any, call: Call, *, max_bytes: int, at_least_one: bool
+) -> _PartitionResult:
     try:
         key = call.log.topics.named(topic_name).partition(partition.partition)
-        batches: list[bytes] = []
-        if max_bytes is not None:
-            batches = await call.log.read(key, partition.fetch_offset, max_bytes)
+        batches = await call.log.read(key, partition.fetch_offset, max_bytes=max_bytes, at_least_one=at_least_one)
     except BrokerError as error:
         return _PartitionResult(error=error)
     return _PartitionResult(high_watermark=call.log.watermarks.high(key), batches=tuple(batches))

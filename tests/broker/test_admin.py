@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import InvalidTopicError, TopicAlreadyExistsError
 from kafka.protocol.consumer import OffsetFetchRequest, OffsetFetchResponse
@@ -95,3 +95,34 @@ async def test_every_offset_fetch_version_tells_that_nothing_is_committed(
         )
     (partition,) = response.topics[0].partitions
     assert (partition.error_code, partition.committed_offset) == (ErrorCode.NONE, -1)
+
+
+def test_group_with_members_is_listed_and_described(log_address: str, admin: KafkaAdminClient) -> None:
+    admin.create_topics([NewTopic("calls", 2, 1)])
+    consumer = KafkaConsumer("calls", bootstrap_servers=log_address, group_id="readers", enable_auto_commit=False)
+    try:
+        consumer.poll(timeout_ms=5000, max_records=1)
+        while not consumer.assignment():
+            consumer.poll(timeout_ms=100)
+        (listed,) = admin.list_groups()
+        described = admin.describe_groups(["readers"])["readers"]
+    finally:
+        consumer.close()
+    assert (listed["group_id"], listed["group_state"]) == ("readers", "Stable")
+    (member,) = described["members"]
+    assert member["member_assignment"]["assigned_partitions"] == [{"topic": "calls", "partitions": [0, 1]}]
+
+
+def test_group_without_members_keeps_its_offsets(log_address: str, admin: KafkaAdminClient) -> None:
+    partition = TopicPartition("calls", 0)
+    admin.create_topics([NewTopic("calls", 1, 1)])
+    consumer = KafkaConsumer(bootstrap_servers=log_address, group_id="readers", enable_auto_commit=False)
+    try:
+        consumer.assign([partition])
+        consumer.commit({partition: OffsetAndMetadata(5, "note", -1)})
+    finally:
+        consumer.close()
+    (listed,) = admin.list_groups()
+    kept = admin.list_group_offsets("readers")["readers"][partition]
+    assert (listed["group_id"], listed["group_state"]) == ("readers", "Empty")
+    assert (kept.offset, kept.metadata) == (5, "note")

@@ -113,7 +113,7 @@ async def test_full_disk_refuses_keeps_what_was_there_and_recovers(tmp_path: Pat
         connection.execute("PRAGMA max_page_count = 1000000")
         after = await log.append(partition, parse_record_batch(record_batch(b"after")))
         assert after.base_offset == 1
-        assert len(await log.read(partition, 0, 2**20)) == 2
+        assert len(await log.read(partition, 0, max_bytes=2**20)) == 2
 
 
 async def test_one_failure_refuses_the_whole_group_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
@@ -128,6 +128,13 @@ async def test_one_failure_refuses_the_whole_group_and_nothing_of_it_is_kept(tmp
         assert log.watermarks.high(partition) == len(kept)
     async with opened(tmp_path) as (log, partition):
         assert log.watermarks.high(partition) == len(kept)
+
+
+async def test_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (log, _):
+        pragmas = ("journal_mode", "synchronous", "fullfsync", "checkpoint_fullfsync")
+        settings = [log._storage._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert settings == ["wal", 2, 1, 1]
 
 
 async def test_online_backup_of_a_running_log_holds_what_was_acknowledged(tmp_path: Path) -> None:

@@ -92,12 +92,15 @@ async def test_min_bytes_waits_for_more_than_the_first_record(log_address: str, 
     assert len(response.responses[0].partitions[0].records) > 1000
 
 
-async def test_batch_larger_than_the_limit_is_returned_alone(log_address: str, create_topic: CreateTopic) -> None:
+@pytest.mark.parametrize("max_bytes", [0, 100, 8000])
+async def test_batch_larger_than_the_limit_is_returned_alone(
+    log_address: str, create_topic: CreateTopic, max_bytes: int
+) -> None:
     topic = await create_topic(partitions=2)
     async with wire_client(log_address) as client:
         for _ in range(2):
             await client.produce(topic, record_batch(bytes(5000)), record_batch(bytes(5000)))
-        first, second = await fetch(client, topic, 0, 0, max_bytes=100)
+        first, second = await fetch(client, topic, 0, 0, max_bytes=max_bytes)
     assert 5000 < len(first.records) < 10_000
     assert (second.records, second.high_watermark) == (b"", 2)
 
