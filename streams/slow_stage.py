@@ -90,7 +90,8 @@ class SlowStage(Stage, Generic[R]):
         count = await catch_up(
             self._index, partition, topics=topics, apply=self._note, bootstrap_servers=self._bootstrap_servers
         )
-        logger.info(
+        logger.log(
+            logging.INFO if count else logging.DEBUG,
             "Caught up with a partition",
             extra={"action": "caught_up", "stage": self.name, "partition": partition, "records": count},
         )
