@@ -9,7 +9,11 @@ from typing import Annotated
 
 import typer
 
+from postcall.options import AsJson, DataDir, Kafka
+
 commands = typer.Typer()
+replay = typer.Typer(help="Read the log again, to make again what was made from it.")
+commands.add_typer(replay, name="replay", rich_help_panel="Replay")
 
 
 class Format(StrEnum):
@@ -99,3 +103,14 @@ def _print_rows(body: bytes, output: Format) -> None:
     print_table(answer["columns"], answer["rows"], console=console)
     if not answer["rows"]:
         Console(stderr=True).print("No rows.")
+
+
+@replay.command("projections")
+def replay_projections(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = False) -> None:
+    """Make all tables again from the log's beginning, while the old ones serve; then switch."""
+    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
+    from projections.replaying import replay_and_report  # noqa: PLC0415 - as above
+
+    # A log that is started only for this takes any port, and speaks up only when something is wrong.
+    configuration = Configuration.load(data_dir=data_dir, kafka=kafka, broker_port=0, log_level="WARNING")
+    replay_and_report(configuration, configuration.read(Settings), as_json=as_json)

@@ -88,3 +88,10 @@ def remove(path: Path) -> None:
     """Delete a warehouse that has been replaced."""
     for suffix in ("", ".wal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def remove_all_but(*kept: Path) -> None:
+    """Delete every warehouse of a directory but these; what is quarantined stays."""
+    for path in kept[0].parent.glob("warehouse-*.duckdb"):
+        if _NAME.fullmatch(path.name) and path not in kept:
+            remove(path)

@@ -61,6 +61,7 @@ class Projector:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._warehouse: Warehouse | None = None
         self._reader: LogReader | None = None
+        self._is_replaced = False
 
     @property
     def warehouse(self) -> Warehouse | None:
@@ -70,6 +71,10 @@ class Projector:
     async def open(self) -> None:
         """Open the warehouse, so that it can be read before the log is there."""
         self._warehouse = await self._in_writer(self._open_warehouse)
+
+    def reopen(self) -> None:
+        """Another warehouse serves now: finish the batch at hand, and go on with that one."""
+        self._is_replaced = True
 
     async def read_status(self) -> ProjectorStatus:
         """What the projector is at."""
@@ -96,7 +101,7 @@ class Projector:
             else:
                 has_complained = False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), 0 if stopping.is_set() else _RETRY_PAUSE_S)
+                await asyncio.wait_for(stopping.wait(), 0 if self._is_replaced else _RETRY_PAUSE_S)
 
     async def close(self) -> None:
         """Finish what is being applied, and close the warehouse."""
@@ -108,6 +113,8 @@ class Projector:
         if self._warehouse is None:
             await self._reopen()
             return
+        if self._is_replaced:
+            await self._switch()
         checkpoints = await self._in_writer(self._warehouse.checkpoints)
         async with open_reader(self._bootstrap_servers, checkpoints) as reader:
             self._warehouse.cluster_id = reader.cluster_id
@@ -122,7 +129,7 @@ class Projector:
     async def _follow(self, reader: LogReader, warehouse: Warehouse, stopping: asyncio.Event) -> None:
         applying: asyncio.Future[float] | None = None
         try:
-            while not stopping.is_set():
+            while not (stopping.is_set() or self._is_replaced):
                 records = await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=_FETCH_TIMEOUT_MS)
                 if applying is not None and len(records) < _LARGE_BATCH_RECORDS:
                     # Small batches cost nearly as much as larger ones: at most half of the writer's time goes into
@@ -139,6 +146,14 @@ class Projector:
         finally:
             if applying is not None:
                 await applying
+
+    async def _switch(self) -> None:
+        """Open the warehouse that serves now before the one until now is closed, so that no query finds none."""
+        self._is_replaced = False
+        replaced = self._warehouse
+        self._warehouse = await self._in_writer(self._open_warehouse)
+        if replaced is not None:
+            await self._in_writer(replaced.close)
 
     async def _reopen(self) -> None:
         broken, self._warehouse = self._warehouse, None

@@ -23,6 +23,7 @@ from projections.files import hold_warehouse
 from projections.opening import open_serving
 from projections.projector import Projector
 from projections.query.runner import QueryRunner
+from projections.rebuild import rebuild_warehouse
 from projections.settings import QuerySettings
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,10 @@ async def serve(
     open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
     projector = Projector(bootstrap_servers, open_warehouse, on_reading=_once(on_ready))
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
-    api = PrivateApi(runner=runner, projector=projector, instance=os.environ.get(INSTANCE_ID))
+    rebuild = partial(
+        rebuild_warehouse, settings.data_dir, bootstrap_servers, reporting_timezone=settings.reporting_timezone
+    )
+    api = PrivateApi(runner=runner, projector=projector, rebuild=rebuild, instance=os.environ.get(INSTANCE_ID))
     with hold_warehouse(settings.data_dir):
         try:
             await projector.open()

@@ -45,7 +45,7 @@ _THREADS: Final = 2
 _LARGE_BATCH_ROWS: Final = 1_000
 _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": _THREADS,
-    "memory_limit": "2GB",
+    "memory_limit": "1GB",
     "preserve_insertion_order": False,
     "autoload_known_extensions": False,
 }

@@ -1,10 +1,15 @@
-"""The routes of the private port: `POST /v1/sql`, `/healthz`, `/readyz`."""
+"""The routes of the private port: `POST /v1/sql`, `POST /v1/replays/projections`, `/healthz`, `/readyz`."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal
 
+import duckdb
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +23,11 @@ from projections.api.guard import Guard
 from projections.errors import ProjectionError
 from projections.projector import Projector
 from projections.query.runner import Answer, QueryRunner
+from projections.rebuild import RebuildProgress
 
+logger = logging.getLogger(__name__)
+
+Rebuild = Callable[[], AsyncIterator[RebuildProgress]]
 #: A request is a statement and its parameters.
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 _MEDIA_TYPES: Final = {
@@ -42,9 +51,11 @@ class SqlRequest(BaseModel):
 class PrivateApi:
     """The handlers, and what they need."""
 
-    def __init__(self, *, runner: QueryRunner, projector: Projector, instance: str | None) -> None:
+    def __init__(self, *, runner: QueryRunner, projector: Projector, rebuild: Rebuild, instance: str | None) -> None:
         self._runner = runner
         self._projector = projector
+        self._rebuild = rebuild
+        self._rebuilding = asyncio.Lock()
         self._instance = instance
 
     async def run_sql(self, request: Request) -> Response:
@@ -65,6 +76,23 @@ class PrivateApi:
         }
         return _AnswerResponse(answer, headers=headers, media_type=_MEDIA_TYPES[query.format])
 
+    async def replay_projections(self, request: Request) -> Response:  # noqa: ARG002 - as the router calls it
+        """Make the warehouse again from the log; a line of JSON tells the progress every moment, the last the end."""
+        if self._rebuilding.locked():
+            raise RequestRefused(409, "replay_running", "The warehouse is being made again already.")
+        return StreamingResponse(self._tell_rebuild(), media_type="application/x-ndjson")
+
+    async def _tell_rebuild(self) -> AsyncIterator[bytes]:
+        async with self._rebuilding:
+            try:
+                async for progress in self._rebuild():
+                    if progress.is_done:
+                        self._projector.reopen()
+                    yield orjson.dumps(dataclasses.asdict(progress)) + b"\n"
+            except (ProjectionError, duckdb.Error, OSError) as error:
+                logger.exception("Rebuild failed", extra={"action": "rebuild_failed"})
+                yield orjson.dumps({"error": str(error)}) + b"\n"
+
     async def tell_health(self, request: Request) -> Response:  # noqa: ARG002 - as the router calls it
         """The process lives."""
         return json_response({"status": "ok", "instance": self._instance})
@@ -81,6 +109,7 @@ def build_application(api: PrivateApi, guard: Guard) -> ASGIApp:
     """The application, guarded."""
     routes = [
         Route("/v1/sql", api.run_sql, methods=["POST"]),
+        Route("/v1/replays/projections", api.replay_projections, methods=["POST"]),
         Route("/healthz", api.tell_health),
         Route("/readyz", api.tell_readiness),
     ]

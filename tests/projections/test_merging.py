@@ -40,6 +40,7 @@ from postcall.outcomes import (
 from postcall.records import Record
 from projections.sql_files import fingerprint
 from projections.warehouse import Warehouse
+from tests.projections.calls import make_records
 from tests.projections.logbook import Said, apply_records, number_records, read_tables
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -197,6 +198,92 @@ def test_records_applied_twice_change_nothing(log: list[Said]) -> None:
         before = read_tables(warehouse), warehouse.checkpoints()
         apply_records(warehouse, records, batch_size=2)
         assert (read_tables(warehouse), warehouse.checkpoints()) == before
+
+
+def test_a_delivery_read_twice_is_one_row() -> None:
+    records = number_records(make_records(range(3)))
+    with empty_warehouse() as warehouse:
+        apply_records(warehouse, [*records, *records])
+        apply_records(warehouse, records, batch_size=4)
+        assert len(read_tables(warehouse, ["webhooks"])["webhooks"]) == 3
+
+
+def session_of(*said: Said) -> dict[str, Any]:
+    """The one session's row, by column."""
+    with empty_warehouse() as warehouse:
+        apply_records(warehouse, number_records(one.to_record() for one in said), batch_size=1)
+        with warehouse.snapshot() as reader:
+            cursor = reader.execute("SELECT * FROM sessions")
+            return dict(zip((column[0] for column in cursor.description or []), cursor.fetchall()[0], strict=True))
+
+
+def ended(**fields: Any) -> Said:
+    """An announced end that says little else."""
+    transcript = fields.pop("transcript", TRANSCRIPTS[1])
+    return Said(SessionEnded(session_id="s1", transcript=transcript, input_hash=input_hash(transcript), **fields), NOON)
+
+
+def fetched(*, is_complete: bool, **fields: Any) -> Said:
+    """The vendor's own record."""
+    transcript = fields.pop("transcript", TRANSCRIPTS[2])
+    hashed = input_hash(transcript)
+    event = SessionFetched(session_id="s1", is_complete=is_complete, transcript=transcript, input_hash=hashed, **fields)
+    return Said(event, NOON)
+
+
+def test_a_complete_record_wins_and_a_sparser_one_blanks_nothing() -> None:
+    row = session_of(
+        fetched(is_complete=True, duration_ms=138823),
+        ended(duration_ms=1, country_code="GB", agent_id="agent", transcript=TRANSCRIPTS[1]),
+    )
+    assert (row["duration_ms"], row["country_code"], row["agent_id"], row["turn_count"]) == (138823, "GB", "agent", 2)
+    assert row["input_hash"] == input_hash(TRANSCRIPTS[2])
+
+
+def test_an_announced_end_wins_over_a_partial_record() -> None:
+    row = session_of(ended(duration_ms=1), fetched(is_complete=False, duration_ms=2))
+    assert (row["duration_ms"], row["turn_count"]) == (1, 1)
+
+
+def test_the_longer_of_two_ends_wins() -> None:
+    row = session_of(ended(transcript=TRANSCRIPTS[2], duration_ms=1), ended(transcript=(), duration_ms=2))
+    assert (row["duration_ms"], row["turn_count"]) == (1, 2)
+
+
+def test_metadata_of_the_start_is_overlaid_by_the_ends() -> None:
+    start = Said(SessionStarted(session_id="s1", metadata={"tenant": "acme", "tier": 1}), NOON)
+    assert session_of(ended(metadata={"tier": 2}), start)["metadata"] == '{"tenant":"acme","tier":2}'
+
+
+def test_a_turn_alone_makes_a_stub() -> None:
+    row = session_of(Said(TurnReceived(session_id="s1", conversation_id="c1", text="Hello"), NOON))
+    assert (row["conversation_id"], row["started_at"], row["turn_count"], row["source"]) == (
+        "c1",
+        None,
+        None,
+        "layercode",
+    )
+
+
+def test_an_earlier_transcripts_insight_is_stale() -> None:
+    def insight(transcript: tuple[Turn, ...], minutes: int) -> Said:
+        outcome = InsightExtracted(
+            session_id="s1", request_id=derive_id("request"), attempt=1, analyzer="summary", revision=1,
+            input_hash=input_hash(transcript), trigger="live", produced_at=NOON + timedelta(minutes=minutes),
+            result={"summary": f"Of {len(transcript)} turns."},
+        )  # fmt: skip
+        return Said(outcome, NOON, source="insights")
+
+    def current(*said: Said) -> list[tuple[Any, ...]]:
+        with empty_warehouse() as warehouse:
+            apply_records(warehouse, number_records(one.to_record() for one in said))
+            with warehouse.snapshot() as reader:
+                return reader.execute("SELECT summary, is_stale FROM insight_summary").fetchall()
+
+    old, new = insight(TRANSCRIPTS[1], 5), insight(TRANSCRIPTS[2], 1)
+    end = ended(transcript=TRANSCRIPTS[2])
+    assert current(end, old) == [("Of 1 turns.", True)]
+    assert current(end, new, old) == [("Of 2 turns.", False)]
 
 
 def test_the_fingerprint_is_of_the_statements() -> None:

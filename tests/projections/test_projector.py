@@ -136,6 +136,24 @@ async def test_records_that_cannot_be_read_are_counted_and_stop_nothing(log_addr
     assert sum(set_aside) == len(broken)
 
 
+async def test_a_warehouse_that_fails_is_opened_again_and_goes_on_from_its_checkpoints(
+    log_address: str, tmp_path: Path
+) -> None:
+    await fill_log(log_address, range(5))
+    async with projecting(log_address, tmp_path) as projector, open_producer(log_address) as producer:
+        await eventually(lambda: rows_of(projector, "SELECT count(*) FROM webhooks") == [(5,)])
+        failing = projector.warehouse
+        assert failing is not None
+        failing.close()
+        await append(producer, make_records(range(5, 8)))
+
+        def has_all() -> bool:
+            is_reopened = projector.warehouse not in (None, failing)
+            return is_reopened and rows_of(projector, "SELECT count(*) FROM webhooks") == [(8,)]
+
+        await eventually(has_all)
+
+
 async def test_a_log_that_was_made_anew_is_refused(log_address: str, tmp_path: Path) -> None:
     await fill_log(log_address, range(10))
     await project_all(log_address, tmp_path)
