@@ -1,0 +1,179 @@
+"""The stage `normalize` in records a second, as a ratio to a plain Faust agent that only forwards.
+
+The plain agent sends the same record on, through Faust's own producer, and awaits the acknowledgements in batches of
+100; it opens no record, and Faust commits some that are not acknowledged yet. Each has a log of its own, a
+process beside this one, filled before it starts. Ratios of one run compare; those of two machines do not.
+
+    python -m bench.streams [--records 5000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+from aiokafka import TopicPartition
+
+from postcall.deliveries import RawDelivery
+from postcall.kafka import append, create_topics, open_consumer, open_producer
+from postcall.records import NewRecord, Record
+from postcall.settings import Configuration
+from postcall.sources import load_sources
+from postcall.topics import EVENTS
+from streams.faust_app import build_app
+from streams.library_logs import quieten_libraries
+from streams.normalize import normalize
+from streams.run import run_stage
+from streams.transform import Derive, TransformStage
+
+_PARTITIONS = 4
+_BATCH_RECORDS = 100
+_TURNS = 18
+
+Contender = Callable[[str, Path, asyncio.Event], Awaitable[None]]
+
+
+async def main() -> None:
+    """Measure, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=5000, help=f"in steps of {_BATCH_RECORDS}")
+    records = parser.parse_args().records
+    quieten_libraries()
+    logging.getLogger("streams").setLevel(logging.WARNING)
+    derive = partial(normalize, sources=load_sources(Configuration()))
+    contenders: dict[str, Contender] = {
+        "plain agent, forwarding": forward_plainly,
+        "stage, forwarding": partial(run_transform, _copy),
+        "stage, normalizing": partial(run_transform, derive),
+    }
+    rates = {name: await measure(contender, records) for name, contender in contenders.items()}
+    ceiling = rates["plain agent, forwarding"]
+    for name, rate in rates.items():
+        print(f"{name:26} {rate:8,.0f} records/s  {rate / ceiling:.2f} of the plain agent")
+
+
+async def measure(contender: Contender, records: int) -> float:
+    """Records a second, from the moment it is ready until the last one is durable in the topic it writes."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with running_log(Path(directory)) as address:
+            await create_topics(address, partitions=_PARTITIONS, replication_factor=1)
+            async with open_producer(address, max_batch_size=1024 * 1024) as producer:
+                for begin in range(0, records, 1000):
+                    await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])
+            stopping = asyncio.Event()
+            run = asyncio.ensure_future(contender(address, Path(directory), stopping))
+            seconds = await _time_until(address, records)
+            stopping.set()
+            await run
+    return records / seconds
+
+
+async def run_transform(derive: Derive, address: str, data_dir: Path, stopping: asyncio.Event) -> None:
+    """Our stage."""
+    stage = TransformStage("normalize", derive, bootstrap_servers=address)
+    await run_stage(stage, bootstrap_servers=address, data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
+
+
+async def forward_plainly(address: str, data_dir: Path, stopping: asyncio.Event) -> None:
+    """The plain agent, under the same settings."""
+
+    async def body(stream: Any) -> None:
+        target = app.topic(EVENTS.name, key_serializer="raw", value_serializer="raw")
+        sent: list[Awaitable[Any]] = []
+        async for event in stream.events():
+            sent.append(await target.send(key=event.key, value=event.value, headers=event.message.headers))
+            if len(sent) == _BATCH_RECORDS:
+                await asyncio.gather(*sent)
+                sent.clear()
+
+    stage = TransformStage("normalize", _copy, bootstrap_servers=address)
+    app = build_app(stage, body, bootstrap_servers=address, data_dir=data_dir)
+    app.conf.producer_max_batch_size = 1024 * 1024  # as ours, or the difference would be this alone
+    await app.start()
+    await stopping.wait()
+    await app.stop()
+
+
+@contextlib.asynccontextmanager
+async def running_log(data_dir: Path) -> AsyncIterator[str]:
+    """An embedded log as a process; yields its address."""
+    process = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
+        [sys.executable, "-m", "postcall", "broker", "--data-dir", str(data_dir), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        yield next(found.group() for line in lines if (found := re.search(r"127\.0\.0\.1:\d+", line)))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+async def _time_until(address: str, records: int) -> float:
+    """Seconds from the first record written, which is when it began, to the last."""
+    places = [TopicPartition(EVENTS.name, number) for number in range(_PARTITIONS)]
+    began, before = 0.0, 0
+    async with open_consumer(address) as consumer:
+        while True:
+            count = sum((await consumer.end_offsets(places)).values())
+            if count and not began:
+                began, before = time.perf_counter(), count
+            if count >= records:
+                return (time.perf_counter() - began) * records / (records - before)
+            await asyncio.sleep(0.02)
+
+
+def _copy(record: Record) -> list[NewRecord]:
+    return [NewRecord(topic=EVENTS.name, key=record.key, value=record.value, headers=record.headers)]
+
+
+def _delivery(number: int) -> NewRecord:
+    """A call's end with its transcript, 3 kB."""
+    body = {
+        "type": "session.end",
+        "session_id": f"session-{number:08}",
+        "conversation_id": f"conversation-{number:08}",
+        "agent_id": "agent-1",
+        "started_at": "2026-02-03T09:14:02.117Z",
+        "ended_at": "2026-02-03T09:16:20.940Z",
+        "duration": 138823,
+        "recording_status": "enabled",
+        "transcript": [
+            {
+                "role": "user" if turn % 2 else "assistant",
+                "text": f"This is what was said in turn {turn} of a call about a boiler that leaks, at some length.",
+                "timestamp": 1770110042117 + 7000 * turn,
+            }
+            for turn in range(_TURNS)
+        ],
+    }
+    delivery = RawDelivery(
+        receipt_id=f"receipt-{number:08}",
+        source="layercode",
+        body=orjson.dumps(body),
+        received_at=datetime.now(UTC),
+        signature="verified",
+        session_id=f"session-{number:08}",
+        event_type="session.end",
+    )
+    return delivery.to_record()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
