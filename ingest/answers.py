@@ -28,7 +28,7 @@ from ingest.errors import (
 from postcall.errors import LogUnavailable
 from postcall.sources.base import Reply, SignatureRefused
 
-RECEIPT_HEADER: Final = "postcall-receipt"
+RECEIPT_HEADER: Final = b"postcall-receipt"
 #: Clients that can wait come back after this many seconds.
 RETRY_AFTER_S: Final = 5
 

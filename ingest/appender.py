@@ -100,8 +100,8 @@ class Appender:
         acknowledgement = await producer.send(
             record.topic, key=record.key, value=record.value, headers=list(record.headers)
         )
-        # What was handed over is out of our hands: a request that ends early must not cancel it.
-        await asyncio.shield(acknowledgement)
+        # What was handed over is out of our hands: aiokafka sends it even if this future is cancelled.
+        await acknowledgement
 
     async def _serve(self, producer: AIOKafkaProducer) -> None:
         self._is_broken = False

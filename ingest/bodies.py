@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from ingest.errors import BodyTooLarge, ClientGone, EmptyBody, EncodedBody, RequestTooSlow
 
 
-def check_body_headers(headers: Headers, *, max_bytes: int) -> None:
+def check_body_headers(headers: Mapping[str, str], *, max_bytes: int) -> None:
     """Refuse what the headers already tell, before a byte of the body is read.
 
     :raises EncodedBody: the body is compressed.

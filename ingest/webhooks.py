@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import uuid_utils
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -76,7 +75,7 @@ class WebhookDoor:
         except Exception as error:
             logger.exception("A request failed", extra={"action": "failed", "receipt_id": receipt_id})
             response = refuse(error)
-        response.headers[RECEIPT_HEADER] = receipt_id
+        response.raw_headers.append((RECEIPT_HEADER, receipt_id.encode()))
         await response(scope, receive, send)
 
     async def _take(self, scope: Scope, receive: Receive, receipt_id: str) -> Response:
@@ -86,7 +85,7 @@ class WebhookDoor:
         if source is None:
             raise UnknownSource
         agent_id = _read_agent_id(scope["path_params"].get("agent_id"))
-        headers = Headers(scope=scope)
+        headers = _read_headers(scope)
         check_body_headers(headers, max_bytes=self._limits.max_body_bytes)
         with self._capacity.admit() as slot:
             body = await read_body(
@@ -98,7 +97,7 @@ class WebhookDoor:
             return await self._store(source, body, headers, agent_id, receipt_id)
 
     async def _store(
-        self, source: Source, body: bytes, headers: Headers, agent_id: str | None, receipt_id: str
+        self, source: Source, body: bytes, headers: Mapping[str, str], agent_id: str | None, receipt_id: str
     ) -> Response:
         received_at = datetime.now(UTC)
         signed_at = source.verify(body, headers, agent_id=agent_id, now=received_at)
@@ -117,6 +116,11 @@ class WebhookDoor:
         )
         await self._append(delivery.to_record())
         return acknowledge(source.reply(body, identity))
+
+
+def _read_headers(scope: Scope) -> dict[str, str]:
+    # Names come in lower case; of a repeated header the last counts.
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _read_agent_id(raw: str | None) -> str | None:
