@@ -47,7 +47,7 @@ async def run_pipeline(
     ):
         supervisor = Supervisor(on_change=on_change, output=output)
         try:
-            log = settings.kafka or await _start_broker(supervisor, configuration, settings)
+            log = settings.kafka or await start_broker(supervisor, configuration)
             await create_topics(log, partitions=settings.partitions, replication_factor=settings.replication_factor)
             instance = Instance(ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=log)
             handed_down = {"POSTCALL_KAFKA": log, INSTANCE_ID: instance.instance}
@@ -65,10 +65,16 @@ async def run_pipeline(
             await supervisor.stop()
 
 
-async def _start_broker(supervisor: Supervisor, configuration: Configuration, settings: Settings) -> str:
-    with open_listener("127.0.0.1", settings.broker_port) as listener:
-        await supervisor.start(_child(configuration, "broker", listener=listener.dup()))
-        return address_of(listener)
+async def start_broker(supervisor: Supervisor, configuration: Configuration) -> str:
+    """Start the embedded log; returns its address.
+
+    :raises UsageError: its port is taken.
+    :raises ChildFailed: it could not start; it has said why on its stderr.
+    """
+    listener = open_listener("127.0.0.1", configuration.read(Settings).broker_port)
+    address = address_of(listener)
+    await supervisor.start(_child(configuration, "broker", listener=listener))
+    return address
 
 
 def _child(configuration: Configuration, service: Service, *, listener: socket.socket | None, **more: str) -> Child:

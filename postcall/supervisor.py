@@ -43,7 +43,10 @@ class ChildFailed(PostcallError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Child:
-    """A service to keep running. `listener` is handed down as `--listen-fd`, so a restart refuses no connection."""
+    """A service to keep running.
+
+    `listener` is handed down as `--listen-fd`, so a restart refuses no connection; the supervisor closes it in the end.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -135,6 +138,8 @@ class _Keeper:
         process = self._process
         if process is not None and process.returncode is None:
             await _end_process(process)
+        if self.child.listener is not None:
+            self.child.listener.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

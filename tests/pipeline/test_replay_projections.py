@@ -1,0 +1,100 @@
+"""`postcall replay projections`: the tables come back identical, with and without a running pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postcall.pipeline import run_pipeline
+from postcall.service import open_listener
+from postcall.settings import Configuration
+from postcall.simulator.schedule import plan_schedule
+from postcall.simulator.vendor import Vendor, api_url_of
+from postcall.supervisor import postcall_command
+from tests.waiting import eventually
+
+TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
+SECRET = "whsec_replay"
+
+
+async def postcall(*arguments: str) -> str:
+    """Run a command that must succeed; returns its stdout."""
+    process = await asyncio.create_subprocess_exec(
+        *postcall_command(*arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def rows_of(data_dir: Path, sql: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(await postcall("sql", "--data-dir", str(data_dir), "--format", "json", sql))
+    return rows
+
+
+async def all_tables(data_dir: Path) -> dict[str, list[dict[str, Any]]]:
+    return {table: await rows_of(data_dir, f"FROM {table} ORDER BY ALL") for table in TABLES}
+
+
+def delete_warehouses(data_dir: Path) -> None:
+    for path in data_dir.glob("warehouse*"):
+        path.unlink()
+
+
+@asynccontextmanager
+async def a_pipeline_with_calls(data_dir: Path) -> AsyncIterator[int]:
+    """A running pipeline that has projected some calls; yields how many webhooks it was sent."""
+    listener = open_listener("127.0.0.1", 0)
+    schedule = plan_schedule(6, seed=8, api_url=api_url_of(listener))
+    configuration = Configuration(
+        flags={"data_dir": data_dir, "host": "127.0.0.1", "port": 0, "private_port": 0, "broker_port": 0},
+        environment={
+            "LAYERCODE_WEBHOOK_SECRET": SECRET,
+            "LAYERCODE_API_KEY": "key",
+            "LAYERCODE_API_URL": api_url_of(listener),
+            "POSTCALL_LOG_LEVEL": "WARNING",
+        },
+    )
+    async with Vendor(schedule, api_key="key", listener=listener) as vendor, run_pipeline(configuration) as pipeline:
+        await vendor.post(f"{pipeline.instance.ingest}/webhooks/layercode/{{agent_id}}", secret=SECRET)
+
+        async def has_all() -> bool:
+            (row,) = await rows_of(data_dir, "SELECT count(*) AS calls FROM calls WHERE summary IS NOT NULL")
+            return bool(row["calls"] == schedule.expected.calls)
+
+        await eventually(has_all, timeout_s=60)
+        yield schedule.expected.webhooks
+
+
+@pytest.mark.timeout(180)
+async def test_tables_come_back_identical(tmp_path: Path) -> None:
+    async with a_pipeline_with_calls(tmp_path) as webhooks:
+        before = await all_tables(tmp_path)
+        told = json.loads(await postcall("replay", "projections", "--data-dir", str(tmp_path), "--json"))
+        assert told["rows"]["webhooks"] == webhooks
+        assert told["records"] > webhooks
+
+        async def is_switched() -> bool:
+            return (tmp_path / "warehouse.current").read_text().strip() == "warehouse-2.duckdb"
+
+        await eventually(is_switched)
+        assert await all_tables(tmp_path) == before
+    delete_warehouses(tmp_path)
+    told = json.loads(await postcall("replay", "projections", "--data-dir", str(tmp_path), "--json"))
+    assert told["rows"] == {table: len(rows) for table, rows in before.items()}
+    assert await all_tables(tmp_path) == before
+
+
+async def test_without_a_log_there_is_nothing_to_replay(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *postcall_command("replay", "projections", "--data-dir", str(tmp_path)), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"no log" in err
