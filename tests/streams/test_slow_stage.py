@@ -272,3 +272,23 @@ async def test_another_log_is_noticed_be_it_shorter_or_longer(
             async with other.running():
                 pass
     assert len(bench.ledger) == 40
+
+
+async def test_members_share_the_work_and_repeat_only_what_was_running(log: str, tmp_path: Path) -> None:
+    async def take_a_moment(request: DownloadRecording, attempt: int) -> Outcome:
+        await asyncio.sleep(0.05)
+        return stored(request, attempt)
+
+    total, concurrency = 400, 4
+    first, second = Bench(log, tmp_path / "first"), Bench(log, tmp_path / "second")
+    for bench in (first, second):
+        bench.data_dir.mkdir()
+    await first.request(*range(total))
+    async with first.running(take_a_moment, concurrency=concurrency):
+        async with second.running(take_a_moment, concurrency=concurrency):
+            await eventually(lambda: len(second.ledger) >= 20)
+        await first.until_outcomes(total)
+    performed = read_ledger(first.ledger_file) + read_ledger(second.ledger_file)
+    assert set(performed) == {f"s-{number} 1" for number in range(total)}
+    assert performed.total() - total <= 2 * concurrency
+    assert len(set(await read_ids(log, RECORDINGS))) == total
