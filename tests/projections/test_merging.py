@@ -250,6 +250,13 @@ def test_the_longer_of_two_ends_wins() -> None:
     assert (row["duration_ms"], row["turn_count"]) == (1, 2)
 
 
+def test_updated_at_is_of_the_first_copy_whatever_came_first() -> None:
+    start = Said(SessionStarted(session_id="s1"), NOON)
+    first, repeated = (replace(ended(), at=NOON + timedelta(minutes=minutes)) for minutes in (3, 5))
+    assert session_of(start, repeated, first)["updated_at"] == first.at
+    assert session_of(start, first, repeated)["updated_at"] == first.at
+
+
 def test_metadata_of_the_start_is_overlaid_by_the_ends() -> None:
     start = Said(SessionStarted(session_id="s1", metadata={"tenant": "acme", "tier": 1}), NOON)
     assert session_of(ended(metadata={"tier": 2}), start)["metadata"] == '{"tenant":"acme","tier":2}'
