@@ -34,7 +34,8 @@ WHERE e.authority > 0
             > (kept.authority, kept.turn_count, kept.content_hash)
     )
 QUALIFY row_number() OVER (
-    PARTITION BY e.session_id ORDER BY e.authority DESC, turn_count DESC, e.content_hash DESC
+    -- Spelled out: the bare name would be that of the winner until now.
+    PARTITION BY e.session_id ORDER BY e.authority DESC, coalesce(len(e.transcript), 0) DESC, e.content_hash DESC
 ) = 1;
 
 INSERT INTO base.transcript_turns

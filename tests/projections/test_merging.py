@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,6 +249,15 @@ def test_an_announced_end_wins_over_a_partial_record() -> None:
 def test_the_longer_of_two_ends_wins() -> None:
     row = session_of(ended(transcript=TRANSCRIPTS[2], duration_ms=1), ended(transcript=(), duration_ms=2))
     assert (row["duration_ms"], row["turn_count"]) == (1, 2)
+
+
+@pytest.mark.parametrize("words", ["Acme Plumbing, how can I help?", "Hello?", "Guten Tag.", "One moment, please."])
+def test_of_two_ends_in_one_batch_the_longer_gives_the_turns(words: str) -> None:
+    longer = ended(transcript=(Turn(role="assistant", text=words),))
+    with empty_warehouse() as warehouse:
+        apply_records(warehouse, number_records(one.to_record() for one in (longer, ended(transcript=()))))
+        with warehouse.snapshot() as reader:
+            assert reader.execute("SELECT seq, text FROM transcripts").fetchall() == [(1, words)]
 
 
 def test_updated_at_is_of_the_first_copy_whatever_came_first() -> None:
