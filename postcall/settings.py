@@ -176,6 +176,7 @@ class Configuration:
             held_by = field.metadata["held_by"]
             if held_by and service not in held_by:
                 yield _env_name(field)
+                yield str(self.document.get(field.name, "")).removeprefix("env:")
         if service != "ingest":
             for agent in self.document.get("agents", {}).values():
                 reference = str(agent.get("webhook_secret", ""))
@@ -189,10 +190,16 @@ class Configuration:
         for layer, origin in ((self._environment, "environment"), (self._env_file, ".env")):
             if layer.get(env):
                 return layer[env], origin
-        if name in self.document:
-            value = self.document[name]
-            return (self.resolve(value) if isinstance(value, str) else value), "postcall.toml"
-        return field.default, "default"
+        value = self.document.get(name)
+        if value is None or self._is_withheld(field, value):
+            return field.default, "default"
+        return (self.resolve(value) if isinstance(value, str) else value), "postcall.toml"
+
+    def _is_withheld(self, field: dataclasses.Field[Any], value: Any) -> bool:
+        """Whether this is a child, and its parent kept a secret from it that the file refers to."""
+        is_child = self._environment.get(ENV_FILE) == ""
+        refers = isinstance(value, str) and value.startswith("env:")
+        return is_child and refers and bool(field.metadata["held_by"]) and value[4:] not in self._environment
 
 
 def all_settings() -> tuple[type[Any], ...]:

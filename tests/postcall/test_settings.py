@@ -93,3 +93,14 @@ def test_a_child_is_given_only_the_secrets_that_it_holds() -> None:
         assert Configuration.load(environment=child).read(Settings).port == 0
         assert child["POSTCALL_PARTITIONS"] == "2"
         assert child["PATH"] == "/bin"
+
+
+def test_a_secret_that_the_file_refers_to_is_withheld_as_well() -> None:
+    layers = {"document": {"api_key": "env:MY_KEY"}}
+    parent = Configuration(environment={"MY_KEY": "hush"}, **layers)
+    streams, ingest = (parent.environment_for(service, (Settings, VendorSettings)) for service in ("streams", "ingest"))
+    assert Configuration(environment=streams, **layers).read(VendorSettings).api_key == "hush"
+    assert "hush" not in ingest.values()
+    assert Configuration(environment=ingest, **layers).read(VendorSettings).api_key is None
+    with pytest.raises(SettingsError, match="MY_KEY is not set"):
+        Configuration(environment={}, **layers).environment_for("ingest", (Settings, VendorSettings))
