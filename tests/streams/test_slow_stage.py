@@ -21,6 +21,7 @@ from postcall.records import NewRecord
 from postcall.requests import DownloadRecording
 from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
 from streams.errors import LogMismatch
+from tests.broker.log_process import LogProcess, running_log
 from tests.conftest import log_in_thread
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
 from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
@@ -155,6 +156,30 @@ async def test_an_outcome_of_another_process_is_respected(bench: Bench) -> None:
     async with bench.running():
         await bench.until_outcomes(2)
     assert bench.ledger == {"s-2 1": 1}
+
+
+async def test_an_outcome_is_noted_only_once_the_log_has_it(tmp_path: Path) -> None:
+    process = LogProcess(tmp_path / "log")
+    await create_topics(process.address, partitions=PARTITIONS, replication_factor=1)
+    bench, answered = Bench(process.address, tmp_path), asyncio.Event()
+
+    async def lose_the_log(request: DownloadRecording, attempt: int) -> Outcome:
+        process.kill()
+        answered.set()
+        return stored(request, attempt)
+
+    await bench.request(1)
+    stage = make_stage(LedgerWorker(bench.ledger_file, answer=lose_the_log), log=bench.log, data_dir=tmp_path)
+    with contextlib.ExitStack() as second_life:
+        async with running(stage, log=bench.log, data_dir=tmp_path):
+            await answered.wait()
+            await asyncio.sleep(0.5)  # that it is not noted can only be waited for
+            was_noted = stage.index.is_done(download(1).request_id)
+            second_life.enter_context(running_log(tmp_path / "log", port=process.port))
+            await bench.until_outcomes(1)
+            await eventually(lambda: stage.index.is_done(download(1).request_id))
+    assert not was_noted
+    assert bench.ledger == {"s-1 1": 1}
 
 
 async def test_a_worker_that_always_fails_ends_as_one_dead_letter(

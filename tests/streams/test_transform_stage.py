@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from postcall.dead_letters import DeadLetter
+from postcall.lag import read_log_state
 from postcall.log import open_record
 from postcall.records import NewRecord, Record
 from postcall.settings import Configuration
@@ -123,6 +125,33 @@ async def test_our_own_fault_pauses_at_the_record_and_skips_nothing(
     paused = [record for record in caplog.records if getattr(record, "action", "") == "paused"]
     assert [getattr(record, "cause", None) for record in paused] == ["our own code", "our own code"]
     assert "boiler" not in caplog.text
+
+
+async def test_no_offset_moves_before_the_stage_is_done_with_the_records(log: str, tmp_path: Path) -> None:
+    is_open, was_called = asyncio.Event(), asyncio.Event()
+
+    class GatedStage(TransformStage):
+        async def take(self, records: Sequence[Record]) -> None:
+            was_called.set()
+            await is_open.wait()
+            await super().take(records)
+
+    async def lag() -> int:
+        state = await read_log_state(log)
+        return next(stage.lag for stage in state.stages if stage.stage == "normalize")
+
+    async def is_caught_up() -> bool:
+        return await lag() == 0
+
+    await append_all(log, [deliver_message(number) for number in range(250)])
+    async with running(GatedStage("normalize", NORMALIZE, bootstrap_servers=log), log=log, data_dir=tmp_path):
+        await was_called.wait()
+        await asyncio.sleep(1.3)  # two commit intervals: that nothing happens can only be waited for
+        lag_meanwhile = await lag()
+        is_open.set()
+        await eventually(is_caught_up)
+    assert lag_meanwhile == 250
+    assert await count_records(log, EVENTS) == 250
 
 
 async def test_a_stage_that_starts_again_goes_on_where_it_was(log: str, tmp_path: Path) -> None:
