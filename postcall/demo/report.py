@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,19 +57,19 @@ def print_report(
         console.print()
         console.print(f"[bold]{question}[/]")
         for line in sql.strip().splitlines():
-            console.print(f"  [dim]{escape(line)}[/]")
+            console.print(f"  [dim]{escape(line)}[/]", soft_wrap=True)
         console.print(_table(rows))
 
 
 def print_next_steps(console: Console, data_dir: Path, *, is_running: bool) -> None:
     """The commands to go on with."""
-    where = f"--data-dir {data_dir}"
+    postcall, where = _command_name(), f"--data-dir {data_dir}"
     console.print()
     console.print("[bold]Go on with[/]")
-    console.print(f'  postcall sql {where} "FROM calls LIMIT 5"', markup=False)
-    console.print(f'  postcall sql {where} --format json "FROM transcripts"', markup=False)
+    console.print(f'  {postcall} sql {where} "FROM calls LIMIT 5"', markup=False, soft_wrap=True)
+    console.print(f'  {postcall} sql {where} --format json "FROM transcripts"', markup=False, soft_wrap=True)
     if is_running:
-        console.print(f"  postcall status {where}", markup=False)
+        console.print(f"  {postcall} status {where}", markup=False, soft_wrap=True)
         console.print("Ctrl-C stops the demo.")
     else:
         console.print(
@@ -75,8 +77,16 @@ def print_next_steps(console: Console, data_dir: Path, *, is_running: bool) -> N
         )
 
 
+def _command_name() -> str:
+    """How this shell reaches `postcall`: by its name, or by its path in a virtual environment that is not active."""
+    if shutil.which("postcall"):
+        return "postcall"
+    script = Path(sys.executable).with_name("postcall")
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
+
+
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=True, header_style="cyan", padding=(0, 2, 0, 2))
+    table = Table(box=None, header_style="cyan", padding=(0, 2))
     for column in rows[0] if rows else ():
         table.add_column(column)
     for row in rows:

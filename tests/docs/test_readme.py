@@ -1,0 +1,84 @@
+"""The README's commands, run on a demo, print what the README shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from postcall.supervisor import postcall_command
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+#: Each `$ command` with the lines shown under it.
+SHOWN = [
+    (block.splitlines()[0].removeprefix("$ "), block.splitlines()[1:])
+    for block in re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+]
+#: What may differ from run to run: how long it took, and how often a stage had to defer.
+TIMING = re.compile(r"^\d+ records read again in [\d.]+ s")
+
+
+@asynccontextmanager
+async def running_demo(data_dir: Path) -> AsyncIterator[None]:
+    """`postcall demo` that has reported and goes on running."""
+    process = await asyncio.create_subprocess_exec(
+        *postcall_command("demo", "--data-dir", str(data_dir)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        while b"Ctrl-C" not in (line := await process.stdout.readline()):
+            assert line, "the demo ended before its report"
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def read_until_shown(command: str, shown: list[str], data_dir: Path) -> None:
+    """Run a command of the README until it has printed every line that the README shows."""
+    words = [str(data_dir) if word == ".postcall/demo" else word for word in shlex.split(command)]
+    programs = {"postcall": postcall_command(), "python": (sys.executable,)}
+    process = await asyncio.create_subprocess_exec(
+        *programs[words[0]], *words[1:], cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    missing = [TIMING.sub("", line.rstrip()) for line in shown]
+    try:
+        while missing:
+            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            assert line, f"{command} did not print {missing}"
+            printed = TIMING.sub("", line.decode().rstrip())
+            missing = [each for each in missing if each != printed]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        # The rest of a consumer that goes on for ever.
+        await process.stdout.read()
+
+
+@pytest.mark.timeout(180)
+async def test_the_three_uses_print_what_the_readme_shows(tmp_path: Path) -> None:
+    assert len(SHOWN) == 3
+    async with running_demo(tmp_path / "demo"):
+        for command, shown in SHOWN:
+            assert len(shown) <= 5
+            await read_until_shown(command, shown, tmp_path / "demo")
+
+
+def test_the_first_screen_has_the_two_commands() -> None:
+    first_screen = "\n".join(README.splitlines()[:15])
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in ("demo", "test"):
+        assert f"make {target} " in first_screen
+        assert f"\n{target}: " in makefile
