@@ -73,7 +73,7 @@ def print_next_steps(console: Console, data_dir: Path, *, is_running: bool) -> N
         console.print("Ctrl-C stops the demo.")
     else:
         console.print(
-            "  postcall up                # the same for your own agent: docs/connect-layercode.md", markup=False
+            f"  {postcall} up   # for your own agent: docs/connect-layercode.md", markup=False, soft_wrap=True
         )
 
 
