@@ -15,6 +15,8 @@ from streams.library_logs import quieten_libraries
 
 # What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5
+# Just before a supervisor would kill.
+_STOP_LIMIT_S = 9.5
 
 
 async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline) -> None:
@@ -27,6 +29,7 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
 
     quieten_libraries()
     settings = configuration.read(Settings)
+    guard = asyncio.create_task(_guard_stop(lifeline))
     exit_code = 1
     try:
         await run_stage(
@@ -38,12 +41,20 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
         )
         exit_code = 0
     finally:
-        _exit_soon(exit_code)
+        guard.cancel()
+        # All that is ours is closed; whatever Faust's thread still does is not waited for.
+        _exit_after(_LEFTOVER_LIMIT_S, exit_code)
 
 
-def _exit_soon(exit_code: int) -> None:
-    """End the process in a moment, whatever Faust's thread still does: all that is ours is closed."""
-    timer = threading.Timer(_LEFTOVER_LIMIT_S, os._exit, args=(exit_code,))
+async def _guard_stop(lifeline: Lifeline) -> None:
+    """Faust joins its thread from within the event loop, which blocks all our own limits if that thread hangs."""
+    await lifeline.stopping.wait()
+    _exit_after(_STOP_LIMIT_S, 0)
+
+
+def _exit_after(seconds: float, exit_code: int) -> None:
+    """End the process then at the latest, as a kill would: what is not finished will be done again."""
+    timer = threading.Timer(seconds, os._exit, args=(exit_code,))
     timer.daemon = True
     timer.start()
 
