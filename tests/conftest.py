@@ -1,48 +1,77 @@
-"""What every room's tests may use: a real embedded log, empty, of their own."""
+"""What every room's tests may use: a real log, empty, of their own.
+
+A test takes `log_address`, which is an embedded log. One that states what any log must do for us is marked `both_logs`
+and runs twice: the second time on Apache Kafka (`-m "not kafka"` leaves those runs out).
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
-import threading
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from broker.server import serve
+from tests.logs.embedded import embedded_log
+from tests.logs.errors import NoKafka
+from tests.logs.real_kafka import RealKafka, real_kafka
+
+# Found before the first test, so that no test's time limit has to hold for a fetch over a slow line.
+_KAFKA = pytest.StashKey[RealKafka | NoKafka]()
 
 
-@contextlib.contextmanager
-def log_in_thread(data_dir: Path, listener: socket.socket) -> Iterator[None]:
-    """Serve an embedded log from a thread of this process; on leaving the context it is closed in order."""
-    ready = threading.Event()
-    serving: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers."""
+    config.addinivalue_line(
+        "markers", "both_logs: holds on the embedded log and on Apache Kafka; `log_address` is each"
+    )
+    config.addinivalue_line("markers", "embedded_only(reason): within a module of both_logs, holds on the embedded log")
+    config.addinivalue_line("markers", "kafka: runs on Apache Kafka")
 
-    async def main() -> None:
-        stopping = asyncio.Event()
-        serving.append((asyncio.get_running_loop(), stopping))
-        await serve(data_dir=data_dir, listener=listener, on_ready=ready.set, stopping=stopping)
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),), name="embedded-log")
-    thread.start()
-    assert ready.wait(timeout=30), "the embedded log did not start"
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run twice what holds on both logs."""
+    is_marked = metafunc.definition.get_closest_marker("both_logs") is not None
+    is_excepted = metafunc.definition.get_closest_marker("embedded_only") is not None
+    if "log_address" in metafunc.fixturenames and is_marked and not is_excepted:
+        logs = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+        metafunc.parametrize("log_address", logs, indirect=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find an Apache Kafka if a test needs one."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("kafka") for item in session.items):
+        return
+    stack = contextlib.ExitStack()
     try:
-        yield
-    finally:
-        loop, stopping = serving[0]
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(timeout=30)
-        assert not thread.is_alive(), "the embedded log did not stop"
+        session.config.stash[_KAFKA] = stack.enter_context(real_kafka(_folder_of_the_run(session.config)))
+    except NoKafka as reason:
+        session.config.stash[_KAFKA] = reason
+    session.config.add_cleanup(stack.close)
 
 
 @pytest.fixture
-def log_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`127.0.0.1:PORT` of an empty embedded log, which lives for one test. Topics have to be created."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        log_in_thread(tmp_path_factory.mktemp("embedded-log"), listener),
-    ):
-        host, port = listener.getsockname()
-        yield f"{host}:{port}"
+def log_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`127.0.0.1:PORT` of an empty log, which is this test's alone. Topics have to be created."""
+    if getattr(request, "param", "embedded") == "embedded":
+        log = embedded_log(tmp_path_factory.mktemp("embedded-log"))
+    else:
+        log = _kafka_of_the_run(request.config).emptied()
+    with log as address:
+        yield address
+
+
+def _kafka_of_the_run(config: pytest.Config) -> RealKafka:
+    kafka = config.stash[_KAFKA]
+    if isinstance(kafka, NoKafka):
+        message = f"No Apache Kafka for tests: {kafka}"
+        if os.environ.get("POSTCALL_TEST_REQUIRE_KAFKA"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return kafka
+
+
+def _folder_of_the_run(config: pytest.Config) -> Path:
+    base = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # the fixture is not there yet
+    return Path(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

@@ -22,7 +22,7 @@ from postcall.requests import DownloadRecording
 from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
 from streams.errors import LogMismatch
 from tests.broker.log_process import LogProcess, running_log
-from tests.conftest import log_in_thread
+from tests.logs.embedded import log_in_thread
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
 from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
 from tests.streams.requests import AT, deferred, download, request_record, stored

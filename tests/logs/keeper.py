@@ -1,0 +1,55 @@
+"""The process that keeps one Apache Kafka for all who hold the `users` lock of a folder, and kills it after the last.
+
+A lock falls with its holder, also by `kill -9`: no Kafka outlives its tests.
+Started as `python -m tests.logs.keeper FOLDER`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from tests.logs.errors import NoKafka
+from tests.logs.locks import held_if_free
+from tests.logs.node import Node, running_node
+
+#: Files of the folder: the lock of the users, and what the keeper has to say (one of the two).
+USERS, ADDRESS, REASON = "users", "address", "reason"
+
+
+def main(folder: Path) -> None:
+    """Keep a Kafka until it is not needed any more, or leave a reason why there is none."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        with running_node(folder) as node:
+            _publish(folder / ADDRESS, node.address)
+            _until_unused(folder, node)
+    except NoKafka as reason:
+        _publish(folder / REASON, str(reason))
+
+
+def _until_unused(folder: Path, node: Node) -> None:
+    while node.is_running():
+        with held_if_free(folder / USERS) as is_unused:
+            if is_unused:
+                # Withdrawn under the lock: who comes now waits for it, and then starts another.
+                (folder / ADDRESS).unlink()
+                return
+        time.sleep(0.1)
+
+
+def _publish(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
