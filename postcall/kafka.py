@@ -140,7 +140,10 @@ def _check_created(response: Any) -> None:
 async def _start(client: Any, bootstrap_servers: str) -> None:
     try:
         await client.start()
-    except (KafkaError, OSError) as error:
+    except BaseException as error:
+        # Half started, or cancelled meanwhile, it holds connections.
         stop = getattr(client, "stop", None) or client.close
         await stop()
+        if not isinstance(error, KafkaError | OSError):
+            raise
         raise LogUnavailable(f"No Kafka answers at {bootstrap_servers}. Is the log running?") from error

@@ -30,8 +30,8 @@ def assert_refused(response: httpx.Response, status: int, code: str) -> None:
         (DOOR, {"layercode-signature": ""}, BODY, 401, "signature_refused"),
         (DOOR, {"layercode-signature": "nonsense"}, BODY, 401, "signature_refused"),
         (DOOR, {"layercode-signature": sign(BODY, secret="other")}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY, age_s=400)}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY, age_s=-400)}, BODY, 401, "signature_refused"),
+        (DOOR, {"layercode-signature": sign(BODY, age_s=86_400)}, BODY, 401, "signature_refused"),
+        (DOOR, {"layercode-signature": sign(BODY, age_s=-86_400)}, BODY, 401, "signature_refused"),
         (DOOR, {"layercode-signature": sign(BODY)}, BODY + b" ", 401, "signature_refused"),
         (DOOR, {"layercode-signature": sign(b"")}, b"", 400, "empty_body"),
         (f"{DOOR}/..%2f..%2fetc", {}, BODY, 400, "unsafe_agent_id"),
@@ -62,7 +62,7 @@ async def test_a_signature_that_is_not_ascii_is_refused_like_any_other(door: Doo
 
 
 async def test_a_forger_learns_no_reason_and_the_operator_does(door: Door) -> None:
-    stale = await door.client.post(DOOR, content=BODY, headers={"layercode-signature": sign(BODY, age_s=400)})
+    stale = await door.client.post(DOOR, content=BODY, headers={"layercode-signature": sign(BODY, age_s=86_400)})
     missing = await door.client.post(DOOR, content=BODY)
     assert stale.json() == missing.json()
     assert door.refusals.counts == {"StaleSignature": 1, "MissingSignature": 1}
