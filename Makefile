@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/postcall demo $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

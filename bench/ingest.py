@@ -52,11 +52,11 @@ class HmacOnly:
     """What the door's endpoint would be if it verified and did nothing else."""
 
     def __init__(self) -> None:
-        from ingest.doors import load_doors  # noqa: PLC0415 - in the server's process only
         from postcall.settings import Configuration  # noqa: PLC0415 - as above
+        from postcall.sources import load_verifiable_sources  # noqa: PLC0415 - in the server's process only
 
         environment = {"LAYERCODE_WEBHOOK_SECRET": SECRET}
-        self._source = load_doors(Configuration(environment=environment))["layercode"]
+        self._source = load_verifiable_sources(Configuration(environment=environment))["layercode"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from ingest.bodies import read_body  # noqa: PLC0415 - as above

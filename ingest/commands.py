@@ -21,14 +21,14 @@ def ingest(
     """The public door: verifies webhooks, appends them to the log, and acknowledges what is durable."""
     import logging  # noqa: PLC0415 - `postcall --help` loads no server
 
-    from ingest.doors import load_doors  # noqa: PLC0415 - as above
     from ingest.server import serve  # noqa: PLC0415 - as above
     from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
     from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
+    from postcall.sources import load_verifiable_sources  # noqa: PLC0415 - as above
 
     configuration = Configuration.load(data_dir=data_dir, host=host, port=port, kafka=kafka)
     settings = configuration.read(Settings)
-    sources = load_doors(configuration)
+    sources = load_verifiable_sources(configuration)
     listener = open_listener(settings.host, settings.port, inherited_fd=listen_fd)
 
     async def main(lifeline: Lifeline) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from postcall.errors import UsageError
+from postcall.instance import Instance
 from postcall.options import DEMO_MARKER, DataDir
 from postcall.settings import Configuration, Settings
 
@@ -28,6 +30,7 @@ def up(
 ) -> None:
     """Run the whole pipeline for real webhooks, until Ctrl-C."""
     from postcall.service import Lifeline, run_service  # noqa: PLC0415 - keeps `postcall --help` quick
+    from postcall.sources import load_verifiable_sources  # noqa: PLC0415 - as above
 
     configuration = Configuration.load(
         data_dir=data_dir, host=host, port=port, private_port=private_port, broker_port=broker_port, kafka=kafka
@@ -35,20 +38,21 @@ def up(
     settings = configuration.read(Settings)
     if (settings.data_dir / DEMO_MARKER).exists():
         raise UsageError(f"{settings.data_dir} belongs to the demo, which empties it. Choose another --data-dir.")
+    sources = load_verifiable_sources(configuration)
 
     async def main(lifeline: Lifeline) -> None:
         from postcall.pipeline import run_pipeline  # noqa: PLC0415 - as above
 
         async with run_pipeline(configuration) as pipeline:
             lifeline.ready()
-            _say(settings, pipeline.instance.ingest, pipeline.instance.private, pipeline.instance.log)
+            _say(settings, pipeline.instance, sources)
             await lifeline.stopping.wait()
             print("Stopping…", file=sys.stderr)  # noqa: T201 - a person is waiting at the terminal
 
     run_service("up", main)
 
 
-def _say(settings: Settings, ingest: str, private: str, log: str) -> None:
+def _say(settings: Settings, instance: Instance, sources: Iterable[str]) -> None:
     analysis = (
         f"{settings.openai_model} at {settings.openai_base_url}, analyzer summary"
         if settings.openai_api_key
@@ -56,9 +60,12 @@ def _say(settings: Settings, ingest: str, private: str, log: str) -> None:
     )
     lines = (
         "postcall is up.",
-        f"  webhooks  {ingest}/webhooks/layercode   (what to set at the vendor: docs/connect-layercode.md)",
-        f"  private   {private}   (SQL; try: postcall sql --data-dir {settings.data_dir} 'FROM calls')",
-        f"  log       {log}",
+        *(
+            f"  webhooks  {instance.ingest}/webhooks/{name}   (at the vendor: docs/connect-{name}.md)"
+            for name in sources
+        ),
+        f"  private   {instance.private}   (SQL; try: postcall sql --data-dir {settings.data_dir} 'FROM calls')",
+        f"  log       {instance.log}",
         f"  analysis  {analysis}",
     )
     print("\n".join(lines), file=sys.stderr)  # noqa: T201 - the start-up message, for people

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from types import ModuleType
 
 from postcall.errors import SettingsError
 from postcall.settings import Configuration
 from postcall.sources.base import Source
+
+logger = logging.getLogger(__name__)
 
 #: Each module has a settings dataclass `Settings` and a function `source(configuration: Configuration) -> Source`.
 SOURCE_MODULES: dict[str, str] = {"layercode": "postcall.sources.layercode"}
@@ -27,6 +30,27 @@ def source_module(name: str) -> ModuleType:
 def load_sources(configuration: Configuration) -> dict[str, Source]:
     """Every vendor, by name, with its settings."""
     return {name: load_source(name, configuration) for name in SOURCE_MODULES}
+
+
+def load_verifiable_sources(configuration: Configuration) -> dict[str, Source]:
+    """The sources that have a secret; to one without the door stays shut, since anybody could post to it.
+
+    :raises SettingsError: none has one; says what to set.
+    """
+    verifiable: dict[str, Source] = {}
+    refusals: list[SettingsError] = []
+    for name, source in load_sources(configuration).items():
+        try:
+            source.require_secrets()
+        except SettingsError as error:
+            refusals.append(error)
+        else:
+            verifiable[name] = source
+    if not verifiable:
+        raise refusals[0]
+    for refusal in refusals:
+        logger.warning("A source stays shut: %s", refusal, extra={"action": "shut"})
+    return verifiable
 
 
 def load_source(name: str, configuration: Configuration) -> Source:

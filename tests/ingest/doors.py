@@ -17,13 +17,13 @@ from aiokafka import TopicPartition
 from ingest.appender import APPEND_DEADLINE_S, open_appender
 from ingest.application import build_application
 from ingest.connections import BoundedConnection
-from ingest.doors import load_doors
 from ingest.refusals import Refusals
 from ingest.server import serve_application
 from ingest.webhooks import Limits, WebhookDoor
 from postcall.kafka import open_consumer, to_record
 from postcall.records import Record
 from postcall.settings import Configuration
+from postcall.sources import load_verifiable_sources
 from postcall.topics import WEBHOOKS
 from tests.waiting import eventually
 
@@ -70,7 +70,7 @@ async def open_door(
 ) -> AsyncIterator[Door]:
     """Serve a door on a free port."""
     stopping, refusals = asyncio.Event(), Refusals()
-    sources = load_doors(Configuration(environment={"LAYERCODE_WEBHOOK_SECRET": SECRET}))
+    sources = load_verifiable_sources(Configuration(environment={"LAYERCODE_WEBHOOK_SECRET": SECRET}))
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     async with open_appender(
