@@ -72,7 +72,7 @@ def open_read_only(data_dir: Path, *, reporting_timezone: str) -> WarehouseReade
         rows = snapshot.execute("SELECT fingerprint FROM base.release").fetchall()
     if rows != [(fingerprint(),)]:
         reader.close()
-        raise ProjectionError(f"{path} was made by another release. `postcall replay projections` makes it again from the log.")
+        raise ProjectionError(f"{path} was made by another release. Make it again: postcall replay projections")
     return reader
 
 
