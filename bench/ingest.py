@@ -71,7 +71,8 @@ async def serve_hmac_only(listener: socket.socket) -> None:
     from ingest.server import serve_application  # noqa: PLC0415 - as above
 
     application = Starlette(routes=[Route("/webhooks/{source}", HmacOnly())])
-    await serve_application(application, listener, asyncio.Event())
+    async with serve_application(application, listener):
+        await asyncio.Event().wait()
 
 
 @dataclass

@@ -6,12 +6,11 @@ Stopping: no new connections, requests in flight are answered, what was handed t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from ingest.appender import open_appender
@@ -19,6 +18,7 @@ from ingest.application import build_application
 from ingest.connections import BoundedConnection
 from ingest.refusals import Refusals
 from ingest.webhooks import Limits, WebhookDoor
+from postcall.http_server import serve_http
 from postcall.service import address_of
 from postcall.settings import Settings
 from postcall.sources.base import Source
@@ -52,52 +52,29 @@ async def serve(
         application = build_application(door, is_ready=appender.is_ready)
         announcing = asyncio.create_task(_announce(appender.connected, listener, on_ready))
         try:
-            await serve_application(application, listener, stopping)
+            async with serve_application(application, listener, on_end=stopping.set):
+                await stopping.wait()
         finally:
             announcing.cancel()
     logger.info("Door closed", extra={"action": "stopped", "refused": dict(refusals.counts)})
 
 
-async def serve_application(
+def serve_application(
     application: ASGIApp,
     listener: socket.socket,
-    stopping: asyncio.Event,
     *,
+    on_end: Callable[[], None] = lambda: None,
     connection: type[BoundedConnection] = BoundedConnection,
-) -> None:
-    """Serve an ASGI application on a listener until `stopping` is set and the requests in flight are answered."""
-    server = _Server(
-        uvicorn.Config(
-            application,
-            http=connection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_STOP_DEADLINE_S,
-        )
+) -> AbstractAsyncContextManager[None]:
+    """Serve an ASGI application within the bounds of a public door, while the block runs; see `serve_http`."""
+    return serve_http(
+        application,
+        listener,
+        drain_s=_STOP_DEADLINE_S,
+        on_end=on_end,
+        http=connection,
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    watcher = asyncio.create_task(_stop_when(stopping, server))
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        watcher.cancel()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the process has some already."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def _stop_when(stopping: asyncio.Event, server: uvicorn.Server) -> None:
-    await stopping.wait()
-    server.should_exit = True
 
 
 async def _announce(connected: asyncio.Event, listener: socket.socket, on_ready: Callable[[], None]) -> None:

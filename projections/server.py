@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import uvicorn
-from starlette.types import ASGIApp
-
+from postcall.http_server import serve_http
 from postcall.pipeline import INSTANCE_ID
 from postcall.service import address_of
 from postcall.settings import Settings
@@ -59,39 +56,13 @@ async def serve(
         try:
             await projector.open()
             await asyncio.to_thread(runner.open)
-            async with _serve_http(build_application(api, guard), listener):
+            application = build_application(api, guard)
+            async with serve_http(application, listener, drain_s=_DRAIN_S, on_end=stopping.set):
                 logger.info("SQL is served", extra={"action": "listening", "address": address_of(listener)})
                 await projector.run(stopping)
         finally:
             runner.close()
             await projector.close()
-
-
-@contextlib.asynccontextmanager
-async def _serve_http(application: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        application,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the process has some already."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _once(action: Callable[[], None]) -> Callable[[], None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from postcall.errors import UsageError
+from postcall.service import open_listener
 from postcall.simulator.posting import PostingProgress
 from postcall.simulator.schedule import Expected, plan_schedule
 from postcall.simulator.vendor import Vendor, api_url_of
@@ -49,7 +49,7 @@ async def play_vendor(
     if not secret:
         raise UsageError("The webhook secret is empty: set LAYERCODE_WEBHOOK_SECRET to what the pipeline has.")
     started_at_s = time.monotonic()
-    listener = _listen(port)
+    listener = open_listener("127.0.0.1", port)
     schedule = plan_schedule(calls, seed=seed, api_url=api_url_of(listener))
     async with Vendor(schedule, api_key=api_key, listener=listener) as vendor:
         _tell(f"The vendor's API listens on {vendor.api_url}")
@@ -76,14 +76,6 @@ def print_summary(outcome: Outcome, *, as_json: bool) -> None:
         return
     for name, value in facts.items():
         sys.stdout.write(f"{name.replace('_', ' '):24}{value}\n")
-
-
-def _listen(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        advice = f"{error.strerror}. Choose another --port, or 0."
-        raise UsageError(f"Cannot listen on 127.0.0.1:{port}: {advice}") from error
 
 
 @contextlib.contextmanager

@@ -13,12 +13,16 @@ import contextlib
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from postcall.http_server import serve_http
+from postcall.service import open_listener
 from postcall.simulator.posting import Ledger, PostingProgress, post_deliveries
 from postcall.simulator.rest import SessionStore, build_rest
 from postcall.simulator.schedule import Schedule
-from postcall.simulator.serving import serving
+
+#: How long answers under way may take when the vendor stops.
+_DRAIN_S: Final = 2
 
 
 class Vendor:
@@ -27,13 +31,13 @@ class Vendor:
     def __init__(self, schedule: Schedule, *, api_key: str, listener: socket.socket | None = None) -> None:
         self.schedule = schedule
         self.sessions = SessionStore(schedule)
-        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or open_listener("127.0.0.1", 0)
         self._application = build_rest(self.sessions, api_key=api_key)
         self._open = contextlib.AsyncExitStack()
         self.api_url = api_url_of(self._listener)
 
     async def __aenter__(self) -> Self:
-        await self._open.enter_async_context(serving(self._application, self._listener))
+        await self._open.enter_async_context(serve_http(self._application, self._listener, drain_s=_DRAIN_S))
         return self
 
     async def __aexit__(

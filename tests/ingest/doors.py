@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -69,23 +68,21 @@ async def open_door(
     connection: type[BoundedConnection] = BoundedConnection,
 ) -> AsyncIterator[Door]:
     """Serve a door on a free port."""
-    stopping, refusals = asyncio.Event(), Refusals()
+    refusals = Refusals()
     sources = load_verifiable_sources(Configuration(environment={"LAYERCODE_WEBHOOK_SECRET": SECRET}))
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     async with open_appender(
-        log_address, partitions=4, replication_factor=1, on_end=stopping.set, deadline_s=deadline_s
+        log_address, partitions=4, replication_factor=1, on_end=lambda: None, deadline_s=deadline_s
     ) as appender:
         endpoint = WebhookDoor(sources=sources, append=appender.append, limits=limits or Limits(), refusals=refusals)
         application = build_application(endpoint, is_ready=appender.is_ready)
-        serving = asyncio.create_task(serve_application(application, listener, stopping, connection=connection))
         url = f"http://127.0.0.1:{port}"
-        try:
-            async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
-                yield Door(url=url, port=port, log_address=log_address, client=client, refusals=refusals)
-        finally:
-            stopping.set()
-            await serving
+        async with (
+            serve_application(application, listener, connection=connection),
+            httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client,
+        ):
+            yield Door(url=url, port=port, log_address=log_address, client=client, refusals=refusals)
 
 
 async def read_webhooks(log_address: str) -> list[Record]:

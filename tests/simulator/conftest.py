@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from postcall.simulator.serving import serving
+from postcall.http_server import serve_http
+from postcall.service import open_listener
 
 SECRET = "whsec_simulated"
 
@@ -57,8 +57,8 @@ def _is_signed(body: bytes, header: str) -> bool:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = open_listener("127.0.0.1", 0)
     door = Door(url=f"http://127.0.0.1:{listener.getsockname()[1]}/webhooks/layercode")
     application = Starlette(routes=[Route("/webhooks/{rest:path}", door.answer, methods=["POST"])])
-    async with serving(application, listener):
+    async with serve_http(application, listener, drain_s=2):
         yield door

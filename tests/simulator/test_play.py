@@ -31,7 +31,7 @@ async def test_a_performance_comes_to_what_was_expected(door: Door, capsys: pyte
 
 
 async def test_a_taken_port_is_a_usage_error(door: Door) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="another --port"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="choose another port"):
         await play(door, port=taken.getsockname()[1])
 
 
