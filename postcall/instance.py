@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from uuid_utils.compat import uuid7
 
 from postcall.errors import UsageError
+from postcall.file_locks import LockTaken, take_lock
 
 ADDRESSES_FILE = "postcall.json"
 LOCK_FILE = "lock"
@@ -64,18 +64,13 @@ def hold_directory(data_dir: Path) -> Iterator[None]:
     :raises UsageError: another process holds it; says which.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / LOCK_FILE).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise UsageError(
-                f"{data_dir} is in use by {holder}. Stop it first, or choose another --data-dir."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
+    try:
+        lock = take_lock(data_dir / LOCK_FILE)
+    except LockTaken as taken:
+        raise UsageError(
+            f"{data_dir} is in use by {taken.holder}. Stop it first, or choose another --data-dir."
+        ) from None
+    with lock:
         try:
             yield
         finally:

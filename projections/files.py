@@ -5,14 +5,14 @@ Files are `warehouse-N.duckdb`; `warehouse.current` names the one that serves an
 
 from __future__ import annotations
 
-import fcntl
 import itertools
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from postcall.durable_files import sync_directory, sync_file
+from postcall.file_locks import LockTaken, take_lock
 from projections.errors import WarehouseHeld
 
 CURRENT_FILE = "warehouse.current"
@@ -26,18 +26,13 @@ def hold_warehouse(data_dir: Path) -> Iterator[None]:
     :raises WarehouseHeld: another process has it; says which.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "warehouse.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise WarehouseHeld(
-                f"The warehouse in {data_dir} is held by {holder}. Stop it first, or choose another --data-dir."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
+    try:
+        lock = take_lock(data_dir / "warehouse.lock")
+    except LockTaken as taken:
+        raise WarehouseHeld(
+            f"The warehouse in {data_dir} is held by {taken.holder}. Stop it first, or choose another --data-dir."
+        ) from None
+    with lock:
         yield
 
 
@@ -64,13 +59,9 @@ def make_serving(path: Path) -> None:
     with draft.open("w", encoding="utf-8") as file:
         file.write(path.name + "\n")
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
     draft.replace(target)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def quarantine(path: Path) -> Path:

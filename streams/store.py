@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
-import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
+from postcall.durable_files import sync_directory, sync_file
 from postcall.requests import DownloadRecording
 
 T = TypeVar("T")
@@ -93,12 +93,12 @@ class RecordingStore:
     def keep(self, part: PartFile, uri: str) -> None:
         """Give a whole and verified part file its name, durably; blocks."""
         part.file.flush()
-        force_to_disk(part.file.fileno())
+        sync_file(part.file.fileno())
         target = self.path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
         Path(part.file.name).replace(target)
         for folder in (target.parent, target.parent.parent):
-            _force_folder_to_disk(folder)
+            sync_directory(folder)
 
 
 async def run_blocking(call: Callable[[], T]) -> T:
@@ -109,22 +109,6 @@ async def run_blocking(call: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([running])
         raise
-
-
-def force_to_disk(descriptor: int) -> None:
-    """fsync, and on macOS what fsync only promises there."""
-    if hasattr(fcntl, "F_FULLFSYNC"):
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
-
-
-def _force_folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_unless_held(part: Path) -> None:

@@ -8,7 +8,6 @@ all calls are short. What waits in here for months is the request's id and state
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from uuid import UUID
 
 import orjson
 
+from postcall.file_locks import LockTaken, take_lock
 from postcall.messages import sha256_hex
 from postcall.records import Record
 from streams.errors import WorkIndexUnusable
@@ -204,16 +204,13 @@ def checksum_of(record: Record) -> str:
     return sha256_hex((record.key or b"") + b"\0" + record.value)[:16]
 
 
-def _lock(path: Path) -> IO[str]:
-    lock = path.open("w")
+def _lock(path: Path) -> IO[bytes]:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+        return take_lock(path)
+    except LockTaken as taken:
         raise WorkIndexUnusable(
-            f"Another process works with {path}. Stop it, or give this one a --data-dir of its own."
+            f"{path} is held by {taken.holder}. Stop it first, or give this one a --data-dir of its own."
         ) from None
-    return lock
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
