@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 LIFELINE_FD = "POSTCALL_LIFELINE_FD"
 BEAT_INTERVAL_S = 3.0
+#: How long a service may take to stop before its supervisor kills it.
+STOP_LIMIT_S = 10.0
 
 
 class Lifeline:
@@ -91,6 +93,11 @@ def run_service(
     finally:
         if connection is not None:
             connection.close()
+
+
+def is_supervised() -> bool:
+    """Whether a supervisor started this process."""
+    return LIFELINE_FD in os.environ
 
 
 def open_listener(host: str, port: int, *, inherited_fd: int | None = None) -> socket.socket:

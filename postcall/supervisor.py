@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from typing import IO, Any, Literal
 
 from postcall.errors import PostcallError
-from postcall.service import LIFELINE_FD
+from postcall.service import LIFELINE_FD, STOP_LIMIT_S
 
 logger = logging.getLogger(__name__)
 
 #: A child that has not been heard of for this long is killed and started again.
 SILENCE_LIMIT_S = 15.0
-#: How long a child may take to stop before it is killed.
-STOP_LIMIT_S = 10.0
 #: How long a child may take to become ready for the first time.
 START_LIMIT_S = 60.0
 _FIRST_PAUSE_S = 0.2

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from postcall.options import AsJson
+
 commands = typer.Typer()
 
 
@@ -17,7 +19,7 @@ def simulate(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Webhooks a second (default: as fast as taken).")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of its REST API; 0 = any free one.")] = 8002,
     linger_s: Annotated[float, typer.Option(min=0, help="Serve recordings not yet fetched for so long.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Play the vendor to a running pipeline: sign and post webhooks, serve session details and recordings.
 
