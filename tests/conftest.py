@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.embedded import embedded_log
-from tests.logs.errors import NoKafka
+from tests.logs.errors import NoKafka, NotOurs
 from tests.logs.real_kafka import RealKafka, real_kafka
 
 # Found before the first test, so that no test's time limit has to hold for a fetch over a slow line.
@@ -48,6 +48,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[_KAFKA] = stack.enter_context(real_kafka(_folder_of_the_run(session.config)))
     except NoKafka as reason:
         session.config.stash[_KAFKA] = reason
+    except NotOurs as error:
+        raise pytest.UsageError(str(error)) from error
     session.config.add_cleanup(stack.close)
 
 

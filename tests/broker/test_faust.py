@@ -1,4 +1,4 @@
-"""A Faust app on the embedded log: an agent consumes raw values and forwards them."""
+"""A Faust app on a log: an agent consumes raw values and forwards them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aiokafka import AIOKafkaProducer
 
 from tests.broker.admin import create_topics
 from tests.broker.reading import read_values
+
+pytestmark = pytest.mark.both_logs
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Faust's own, on current Pythons

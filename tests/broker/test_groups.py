@@ -25,6 +25,8 @@ from tests.broker.log_process import running_log
 from tests.broker.wire import WireClient, wire_client
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.both_logs
+
 
 @contextlib.asynccontextmanager
 async def member(address: str, topic: str, group: str = "readers") -> AsyncIterator[AIOKafkaConsumer]:
@@ -56,6 +58,7 @@ async def test_member_that_leaves_hands_over_its_partitions(log_address: str, cr
         await eventually(lambda: len(stays.assignment()) == 4)
 
 
+@pytest.mark.embedded_only("Kafka waits for the session timeout")
 async def test_member_whose_process_dies_is_replaced_before_its_session_timeout(
     log_address: str, create_topic: CreateTopic
 ) -> None:

@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.broker.admin import CreateTopic
 
+pytestmark = pytest.mark.both_logs
+
 PARTITION = TopicPartition("calls", 0)
 
 

@@ -12,6 +12,8 @@ from tests.broker.admin import CreateTopic
 from tests.broker.reading import read_values
 from tests.broker.wire import record_batch, wire_client
 
+pytestmark = pytest.mark.both_logs
+
 
 async def test_first_record_gets_offset_zero(producer: AIOKafkaProducer, create_topic: CreateTopic) -> None:
     placed = await producer.send_and_wait(await create_topic(), b"hello")

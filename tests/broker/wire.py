@@ -63,7 +63,7 @@ class WireClient:
             ],
         )
         response = await self.ask(request, ProduceResponse, version=version)
-        return list(response.responses[0].partition_responses)
+        return sorted(response.responses[0].partition_responses, key=lambda partition: int(partition.index))
 
 
 @contextlib.asynccontextmanager

@@ -50,6 +50,7 @@ def real_kafka(folder: Path) -> Iterator[RealKafka]:
         emptying = stack.enter_context(contextlib.closing(Emptying(address)))
         if given:
             emptying.claim()
+        emptying.wait_for_groups()
         yield RealKafka(address, folder, emptying)
 
 
