@@ -6,12 +6,13 @@ Opening happens in SQL; here only headers are read, and records that cannot be o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from postcall.checksums import RecordContent, record_checksum
 from postcall.errors import UnreadableRecord
 from postcall.log import MESSAGE_TYPES
 from postcall.records import Position
@@ -43,7 +44,7 @@ BATCH_SCHEMA: Final = pa.schema(
 )
 
 
-class LogRecord(Protocol):
+class LogRecord(RecordContent, Protocol):
     """What a batch needs of a record: both our own `Record` and aiokafka's have it."""
 
     @property
@@ -52,12 +53,6 @@ class LogRecord(Protocol):
     def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,18 +119,6 @@ def note_set_aside(batch: Batch, set_aside: Iterable[SetAside]) -> None:
     for item in set_aside:
         batch.set_aside.append(item)
         batch.progress[item.position.topic, item.position.partition].set_aside += 1
-
-
-def record_checksum(record: LogRecord) -> str:
-    """Of key, value and headers: tells this record from another at the same place."""
-    digest = hashlib.sha256()
-    parts = [record.key or b"", record.value or b""]
-    for name, value in record.headers:
-        parts += [name.encode(), value or b""]
-    for part in parts:
-        digest.update(len(part).to_bytes(8))
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def _delivery_row(record: LogRecord) -> tuple[Any, ...]:

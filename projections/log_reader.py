@@ -15,9 +15,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from postcall.checksums import record_checksum
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin, open_consumer
-from projections.batch import LogRecord, record_checksum
+from projections.batch import LogRecord
 from projections.errors import LogMismatch
 from projections.sql_files import INPUT_TOPICS, PROJECTIONS, load_sql
 from projections.warehouse import Checkpoint

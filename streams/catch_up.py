@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from postcall.checksums import record_checksum
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer, to_record
 from postcall.records import Record
 from streams.errors import LogMismatch
-from streams.work_index import WorkIndex, checksum_of
+from streams.work_index import WorkIndex
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ async def _read_forward(
                         apply(record)
                         index.advance(record)
                         count += 1
-                    elif checksum != checksum_of(record):
+                    elif checksum != record_checksum(record):
                         raise _mismatch(place, record.next_offset, f"another record lies at offset {record.offset}")
     return count
 

@@ -18,8 +18,8 @@ from uuid import UUID
 
 import orjson
 
+from postcall.checksums import record_checksum
 from postcall.file_locks import LockTaken, take_lock
-from postcall.messages import sha256_hex
 from postcall.records import Record
 from streams.errors import WorkIndexUnusable
 
@@ -116,7 +116,7 @@ class WorkIndex:
             "INSERT INTO positions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET next_offset = excluded.next_offset, checksum = excluded.checksum"
             " WHERE excluded.next_offset > next_offset",
-            (record.topic, record.partition, record.next_offset, checksum_of(record)),
+            (record.topic, record.partition, record.next_offset, record_checksum(record)),
         )
 
     # What the log says
@@ -197,11 +197,6 @@ class WorkIndex:
     def count(self, state: str) -> int:
         """How many requests are in a state."""
         return int(self._database.execute("SELECT count(*) FROM work WHERE state = ?", (state,)).fetchone()[0])
-
-
-def checksum_of(record: Record) -> str:
-    """What tells a record from another one at the same place of another log."""
-    return sha256_hex((record.key or b"") + b"\0" + record.value)[:16]
 
 
 def _lock(path: Path) -> IO[bytes]:

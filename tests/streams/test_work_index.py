@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postcall.checksums import record_checksum
 from postcall.topics import RECORDING_REQUESTS
 from streams.errors import WorkIndexUnusable
-from streams.work_index import WorkIndex, checksum_of
+from streams.work_index import WorkIndex
 from tests.streams.deliveries import read_back
 from tests.streams.requests import download, request_record
 
@@ -135,7 +136,7 @@ def test_a_position_never_goes_back(index: WorkIndex) -> None:
     checkpoint = index.checkpoint(RECORDING_REQUESTS.name, 0)
     assert checkpoint is not None
     assert checkpoint.next_offset == 6
-    assert checkpoint.checksum == checksum_of(read_back(request_record(5), offset=5))
+    assert checkpoint.checksum == record_checksum(read_back(request_record(5), offset=5))
 
 
 def test_a_failure_of_ours_puts_work_back_until_later(index: WorkIndex) -> None:
