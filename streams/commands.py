@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from postcall.options import DataDir, Kafka
 
 commands = typer.Typer()
 
 
 @commands.command(rich_help_panel="Run")
 def streams(
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
-    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
     stage: Annotated[
         str | None, typer.Option(help="Run only this stage, in this process: normalize, plan, recordings, insights.")
     ] = None,

@@ -19,7 +19,7 @@ from postcall.outcomes import AnalysisDeferred, AnalysisFailed, AnalysisSkipped,
 from postcall.requests import AnalyzeSession
 from postcall.settings import Configuration, Settings
 from postcall.topics import ANALYSIS_REQUESTS, INSIGHTS, Topic
-from streams.analyzers import ANALYZERS, enabled
+from streams.analyzers import ANALYZERS
 from streams.analyzers.base import Engine, Extracted, Failed, Skipped, Transcript, Unavailable, Usage, Verdict
 from streams.analyzers.budget import DailyBudget
 from streams.analyzers.prices import find_price
@@ -44,7 +44,6 @@ class InsightsWorker:
     def __init__(
         self, configuration: Configuration, *, backoff: Backoff = BACKOFF, operator_pause: timedelta = OPERATOR_PAUSE
     ) -> None:
-        self._configuration = configuration
         self._settings = configuration.read(Settings)
         self._limits = configuration.read(InsightSettings)
         self.concurrency = self._settings.analysis_concurrency
@@ -61,7 +60,7 @@ class InsightsWorker:
         """See the protocol."""
         self._engine = _open_engine(self._settings, self._limits)
         self._budget = _open_budget(self._settings)
-        names = ", ".join(f"{analyzer.name}@{analyzer.revision}" for analyzer in enabled(self._configuration))
+        names = ", ".join(f"{analyzer.name}@{analyzer.revision}" for analyzer in ANALYZERS)
         logger.info("Analyzing by %s: %s", self._engine.description, names, extra={"action": "analysis_opened"})
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from postcall.requests import AnalyzeSession, DownloadRecording, Request
 STAGE = "plan"
 
 
-class EnabledAnalyzer(Protocol):
+class PlannedAnalyzer(Protocol):
     """What planning needs to know of an analyzer."""
 
     @property
@@ -29,7 +29,7 @@ class EnabledAnalyzer(Protocol):
     def revision(self) -> int: ...
 
 
-def plan(record: Record, analyzers: Sequence[EnabledAnalyzer]) -> Sequence[NewRecord]:
+def plan(record: Record, analyzers: Sequence[PlannedAnalyzer]) -> Sequence[NewRecord]:
     """The requests that follow from one event.
 
     :raises UnreadableRecord: the record holds no message of ours.
@@ -41,7 +41,7 @@ def plan(record: Record, analyzers: Sequence[EnabledAnalyzer]) -> Sequence[NewRe
     ]
 
 
-def _requests(envelope: Envelope, analyzers: Sequence[EnabledAnalyzer]) -> Iterator[Request]:
+def _requests(envelope: Envelope, analyzers: Sequence[PlannedAnalyzer]) -> Iterator[Request]:
     match envelope.message:
         case RecordingReady() as event:
             yield DownloadRecording(
@@ -56,7 +56,7 @@ def _requests(envelope: Envelope, analyzers: Sequence[EnabledAnalyzer]) -> Itera
 
 
 def _analyses(
-    event: SessionRecord, received_at: datetime, analyzers: Sequence[EnabledAnalyzer]
+    event: SessionRecord, received_at: datetime, analyzers: Sequence[PlannedAnalyzer]
 ) -> Iterator[AnalyzeSession]:
     received = analyzer_input(event.transcript)
     occurred_at = event.started_at or event.ended_at or received_at

@@ -25,7 +25,7 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
     :raises PostcallError: the stage cannot run, or its consumer failed.
     """
     from streams.run import run_stage  # noqa: PLC0415 - heavy: the supervising process has no Faust
-    from streams.stages import build_stage, log_address  # noqa: PLC0415 - as above
+    from streams.stages import build_stage  # noqa: PLC0415 - as above
 
     quieten_libraries()
     settings = configuration.read(Settings)
@@ -34,7 +34,7 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
     try:
         await run_stage(
             build_stage(name, configuration),
-            bootstrap_servers=log_address(settings),
+            bootstrap_servers=settings.log_address,
             data_dir=settings.data_dir,
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,

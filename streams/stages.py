@@ -12,11 +12,6 @@ from streams.stage import Stage
 from streams.transform import TransformStage
 
 
-def log_address(settings: Settings) -> str:
-    """Where the log is: Apache Kafka if one is set, else the embedded log on this machine."""
-    return settings.kafka or f"127.0.0.1:{settings.broker_port}"
-
-
 def build_stage(name: str, configuration: Configuration) -> Stage:
     """A stage, made inside of the event loop that will run it; its heavy imports are only its own.
 
@@ -30,15 +25,15 @@ def _normalize(configuration: Configuration) -> Stage:
     from streams.normalize import normalize  # noqa: PLC0415 - as above
 
     derive = partial(normalize, sources=load_sources(configuration))
-    return TransformStage("normalize", derive, bootstrap_servers=log_address(configuration.read(Settings)))
+    return TransformStage("normalize", derive, bootstrap_servers=configuration.read(Settings).log_address)
 
 
 def _plan(configuration: Configuration) -> Stage:
-    from streams.analyzers import enabled  # noqa: PLC0415 - as above
+    from streams.analyzers import ANALYZERS  # noqa: PLC0415 - as above
     from streams.plan import plan  # noqa: PLC0415 - as above
 
-    derive = partial(plan, analyzers=enabled(configuration))
-    return TransformStage("plan", derive, bootstrap_servers=log_address(configuration.read(Settings)))
+    derive = partial(plan, analyzers=ANALYZERS)
+    return TransformStage("plan", derive, bootstrap_servers=configuration.read(Settings).log_address)
 
 
 def _recordings(configuration: Configuration) -> Stage:
@@ -55,7 +50,7 @@ def _insights(configuration: Configuration) -> Stage:
 
 def _slow(worker: Any, configuration: Configuration) -> Stage:
     settings = configuration.read(Settings)
-    return SlowStage(worker, bootstrap_servers=log_address(settings), data_dir=settings.data_dir)
+    return SlowStage(worker, bootstrap_servers=settings.log_address, data_dir=settings.data_dir)
 
 
 _BUILDERS: Final[dict[str, Callable[[Configuration], Stage]]] = {

@@ -6,16 +6,10 @@ run.
 
 from __future__ import annotations
 
-from postcall.settings import Configuration
 from streams.analyzers.base import Analyzer
 from streams.analyzers.summary import SUMMARY
 
-__all__ = ["ANALYZERS", "Analyzer", "enabled"]
+__all__ = ["ANALYZERS", "Analyzer"]
 
-#: Every analyzer of this release.
+#: Every analyzer of this release; live calls are given to each.
 ANALYZERS: tuple[Analyzer, ...] = (SUMMARY,)
-
-
-def enabled(configuration: Configuration) -> tuple[Analyzer, ...]:  # noqa: ARG001 - part of the contract: callers pass it
-    """The analyzers that live calls are given to."""
-    return ANALYZERS

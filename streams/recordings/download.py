@@ -27,8 +27,8 @@ from streams.recordings.answers import (
 from streams.recordings.errors import NotYet, RecordingUnobtainable
 from streams.recordings.hops import Hop, first_hop, host_of, next_hop, resolve_public
 from streams.recordings.settings import RecordingSettings
-from streams.store import PartFile, run_blocking
-from streams.wav import NotWav, WavHeader, is_wav_start, read_wav_header
+from streams.recordings.store import PartFile, run_blocking
+from streams.recordings.wav import NotWav, WavHeader, is_wav_start, read_wav_header
 
 _MAX_REDIRECTS: Final = 5
 #: How much is gathered before a thread writes and hashes it.

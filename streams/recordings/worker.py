@@ -23,9 +23,9 @@ from postcall.topics import RECORDING_REQUESTS, RECORDINGS, Topic
 from streams.recordings.download import Downloader
 from streams.recordings.errors import KeyRefused, NotYet, RecordingUnobtainable
 from streams.recordings.settings import RecordingSettings, missing_keys
+from streams.recordings.store import RecordingStore, recording_uri, run_blocking
+from streams.recordings.wav import NotWav, WavHeader, read_wav_header
 from streams.retries import Backoff
-from streams.store import RecordingStore, recording_uri, run_blocking
-from streams.wav import NotWav, WavHeader, read_wav_header
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from postcall.events import Turn, analyzer_input, input_hash
 from postcall.outcomes import AnalysisDeferred, AnalysisFailed, AnalysisOutcome, AnalysisSkipped, InsightExtracted
 from postcall.requests import AnalyzeSession, Trigger
 from postcall.settings import Configuration
-from streams.analyzers import enabled
+from streams.analyzers import ANALYZERS
 from streams.insights import InsightsWorker
 from tests.streams.loopback import SILENCE, LoopbackServer, response, serving
 
@@ -351,4 +351,4 @@ async def test_a_cancelled_analysis_ends_at_once(tmp_path: Path, model: Loopback
 
 
 def test_live_calls_get_the_summary_alone() -> None:
-    assert [(analyzer.name, analyzer.revision) for analyzer in enabled(Configuration())] == [("summary", 1)]
+    assert [(analyzer.name, analyzer.revision) for analyzer in ANALYZERS] == [("summary", 1)]

@@ -16,7 +16,7 @@ from streams.recordings.download import Downloader
 from streams.recordings.errors import HopRefused, NotYet
 from streams.recordings.hops import resolve_public
 from streams.recordings.settings import RecordingSettings
-from streams.store import RecordingStore
+from streams.recordings.store import RecordingStore
 from tests.streams.loopback import LoopbackServer, response, serving
 from tests.streams.test_recordings_worker import KEY, WAV
 

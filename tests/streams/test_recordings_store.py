@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postcall.requests import DownloadRecording
-from streams.store import RecordingStore, recording_uri
+from streams.recordings.store import RecordingStore, recording_uri
 
 
 def request_for(session_id: str, url: str = "https://api.vendor.example/recording") -> DownloadRecording:

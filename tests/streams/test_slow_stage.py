@@ -29,6 +29,8 @@ from tests.streams.requests import AT, deferred, download, request_record, store
 from tests.streams.running import running
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.both_logs
+
 
 class Bench:
     """A stage that can be run again and again on one log and one data directory."""
@@ -220,6 +222,7 @@ async def test_an_answer_to_another_request_is_a_failure_of_ours(bench: Bench) -
     assert bench.ledger == {"s-1 1": 2}
 
 
+@pytest.mark.embedded_only("it is about the index")
 async def test_a_full_disk_is_waited_for_and_sets_nothing_aside(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     async def fail_at_first(request: DownloadRecording, attempt: int) -> Outcome:
         if read_ledger(bench.ledger_file).total() == 1:

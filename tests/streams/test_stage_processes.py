@@ -42,6 +42,7 @@ async def has_all_ids(log: str, wanted: set[str | None]) -> bool:
     return wanted <= set(await read_ids(log, EVENTS))
 
 
+@pytest.mark.both_logs
 async def test_a_stage_killed_in_mid_batch_loses_nothing(log: str, tmp_path: Path) -> None:
     total, wanted = 4000, expected_ids(4000)
     await append_all(log, [deliver_message(number) for number in range(total)])
@@ -118,6 +119,7 @@ async def test_a_stage_survives_the_death_of_its_log(tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.both_logs
 async def test_slow_work_killed_in_the_middle_is_resumed_and_not_repeated(log: str, tmp_path: Path) -> None:
     total, concurrency = 120, 4
     await append_all(log, [request_record(number) for number in range(total)])

@@ -25,6 +25,8 @@ from tests.streams.log_contents import append_all, count_records, read_all, read
 from tests.streams.running import running
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.both_logs
+
 NORMALIZE = partial(normalize, sources=load_sources(Configuration()))
 BROKEN = NewRecord(topic=WEBHOOKS.name, key=b"s-1", value=b"not ours")
 

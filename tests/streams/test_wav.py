@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.wav import NotWav, WavHeader, read_wav_header
+from streams.recordings.wav import NotWav, WavHeader, read_wav_header
 
 UNKNOWN = 0xFFFFFFFF
 EXTENSIBLE_PCM = struct.pack("<HHI", 22, 16, 0) + bytes.fromhex("0100000000001000800000aa00389b71")

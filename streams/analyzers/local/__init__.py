@@ -1,6 +1,6 @@
 """The local analyzer: stated rules in place of a model. Needs no network and no key, and always answers the same.
 
-It knows English, German and Spanish, each by one table in `rules/`. Any other language is skipped, never guessed at.
+It knows English, German and Spanish, each by one file in `tables/`. Any other language is skipped, never guessed at.
 It quotes rather than rephrases, so it says nothing that was not said; what it cannot read off the words, it misses.
 """
 
