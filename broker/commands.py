@@ -14,7 +14,9 @@ commands = typer.Typer(pretty_exceptions_enable=False)
 @commands.command(rich_help_panel="Run")
 def broker(
     data_dir: DataDir = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 9092]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="9092")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on. There is no authentication.")] = "127.0.0.1",
     listen_fd: ListenFd = None,
 ) -> None:

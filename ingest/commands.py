@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from postcall.options import DataDir, Kafka, ListenFd
 
 commands = typer.Typer()
 
 
 @commands.command(rich_help_panel="Run")
 def ingest(
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any free one.")] = None,
-    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
-    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="every address")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any free one.", show_default="8000")] = None,
+    kafka: Kafka = None,
+    listen_fd: ListenFd = None,
 ) -> None:
     """The public door: verifies webhooks, appends them to the log, and acknowledges what is durable."""
     import logging  # noqa: PLC0415 - `postcall --help` loads no server

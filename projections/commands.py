@@ -1,15 +1,14 @@
-"""The commands `postcall projections` and `postcall sql`."""
+"""The commands `postcall projections`, `postcall sql` and `postcall replay projections`."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from postcall.options import AsJson, DataDir, Kafka
+from postcall.options import AsJson, DataDir, Kafka, ListenFd
 
 commands = typer.Typer()
 replay = typer.Typer(help="Read the log again, to make again what was made from it.")
@@ -26,11 +25,15 @@ class Format(StrEnum):
 
 @commands.command(rich_help_panel="Run")
 def projections(
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
-    kafka: Annotated[str | None, typer.Option(help="The log: host:port,… (default: the embedded one).")] = None,
-    private_host: Annotated[str | None, typer.Option(help="Address of the private port.")] = None,
-    private_port: Annotated[int | None, typer.Option(help="The private port; 0 = any free one.")] = None,
-    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
+    private_host: Annotated[
+        str | None, typer.Option(help="Address of the private port.", show_default="127.0.0.1")
+    ] = None,
+    private_port: Annotated[
+        int | None, typer.Option(help="The private port; 0 = any free one.", show_default="8001")
+    ] = None,
+    listen_fd: ListenFd = None,
 ) -> None:
     """Keeps the warehouse in step with the log, and answers SQL on the private port."""
     import logging  # noqa: PLC0415 - `postcall --help` loads no engine
@@ -59,7 +62,7 @@ def projections(
 def sql(
     statement: Annotated[str, typer.Argument(help="One statement that reads; - reads it from stdin.")],
     output: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.table,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Ask the warehouse a question in DuckDB's SQL: postcall sql "FROM calls LIMIT 5"."""
     from postcall.settings import Configuration, Settings  # noqa: PLC0415 - `postcall --help` loads no engine

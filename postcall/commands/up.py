@@ -10,23 +10,23 @@ import typer
 
 from postcall.errors import UsageError
 from postcall.instance import Instance
-from postcall.options import DEMO_MARKER, DataDir
+from postcall.options import DEMO_MARKER, DataDir, Kafka
 from postcall.settings import Configuration, Settings
 
 
 def up(
     data_dir: DataDir = None,
-    host: Annotated[str | None, typer.Option(help="Address of the public door.  [default: 0.0.0.0]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the public door.", show_default="every address")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Public port, for webhooks; 0 = any free one.  [default: 8000]")
+        int | None, typer.Option(help="Public port, for webhooks; 0 = any free one.", show_default="8000")
     ] = None,
     private_port: Annotated[
-        int | None, typer.Option(help="Private port, for SQL; 0 = any free one.  [default: 8001]")
+        int | None, typer.Option(help="Private port, for SQL; 0 = any free one.", show_default="8001")
     ] = None,
     broker_port: Annotated[
-        int | None, typer.Option(help="Port of the embedded log; 0 = any free one.  [default: 9092]")
+        int | None, typer.Option(help="Port of the embedded log; 0 = any free one.", show_default="9092")
     ] = None,
-    kafka: Annotated[str | None, typer.Option(help="Apache Kafka's host:port,… instead of the embedded log.")] = None,
+    kafka: Kafka = None,
 ) -> None:
     """Run the whole pipeline for real webhooks, until Ctrl-C."""
     from postcall.service import Lifeline, run_service  # noqa: PLC0415 - keeps `postcall --help` quick
