@@ -63,7 +63,9 @@ def _ask(
 ) -> QueryResult:
     headers = {"authorization": f"Bearer {settings.private_token}"} if settings.private_token else {}
     try:
-        with httpx.Client(base_url=instance.private, headers=headers, timeout=2 * deadline_s + _GRACE_S) as client:
+        with httpx.Client(
+            base_url=instance.private, headers=headers, timeout=2 * deadline_s + _GRACE_S, trust_env=False
+        ) as client:
             _check_instance(client, instance, settings.data_dir)
             response = client.post("/v1/sql", json={"sql": sql, "format": answer_format})
     except httpx.HTTPError as error:
