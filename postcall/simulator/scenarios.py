@@ -1,7 +1,8 @@
 """Reads `scripts/`: one text file per trade, made to be written by people.
 
 A file opens with its trade, its businesses and the words that only it uses, as `name: one | another`. `== Title` opens
-a scenario, which may have such lines too (`intent:` always, `moods:` where not every mood makes sense). Then:
+a scenario, which may have such lines too (`intent:` always, `moods:` where not every mood makes sense, `language:` if
+it is not English, `after: cut-off` if it goes on with a call that was). Then:
 
     A: …                 the assistant says this; `C: …` the caller
     C frustrated: …      only in that mood; `named`, `promised`, and `!` before any of them, work alike
@@ -83,7 +84,14 @@ def all_asides() -> tuple[Scenario, ...]:
 
 
 def _read(name: str) -> list[Scenario]:
-    text = (resources.files("postcall.simulator") / "scripts" / name).read_text(encoding="utf-8")
+    return parse_script((resources.files("postcall.simulator") / "scripts" / name).read_text(encoding="utf-8"), name)
+
+
+def parse_script(text: str, name: str) -> list[Scenario]:
+    """The scenarios of one file.
+
+    :raises BrokenScript: naming the file and the line.
+    """
     head, *bodies = re.split(r"^== ", text, flags=re.MULTILINE)
     try:
         words, _ = _read_lines(head.splitlines())

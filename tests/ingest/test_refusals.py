@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -29,11 +30,7 @@ def assert_refused(response: httpx.Response, status: int, code: str) -> None:
     [
         (DOOR, {"layercode-signature": ""}, BODY, 401, "signature_refused"),
         (DOOR, {"layercode-signature": "nonsense"}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY, secret="other")}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY, age_s=86_400)}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY, age_s=-86_400)}, BODY, 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(BODY)}, BODY + b" ", 401, "signature_refused"),
-        (DOOR, {"layercode-signature": sign(b"")}, b"", 400, "empty_body"),
+        (DOOR, {}, b"", 400, "empty_body"),
         (f"{DOOR}/..%2f..%2fetc", {}, BODY, 400, "unsafe_agent_id"),
         (f"{DOOR}/%2e%2e", {}, BODY, 400, "unsafe_agent_id"),
         (f"{DOOR}/a/b", {}, BODY, 400, "unsafe_agent_id"),
@@ -53,6 +50,17 @@ async def test_a_refusal_has_its_status_and_a_receipt_and_stores_nothing(
     assert response.headers["postcall-receipt"]
     assert await door.read_log() == []
     assert sum(door.refusals.counts.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("signed", "other"), [(BODY, {"secret": "other"}), (BODY, {"age_s": 86_400}), (BODY, {"age_s": -86_400}), (b"", {})]
+)
+async def test_a_signature_of_another_secret_day_or_body_is_refused_and_stores_nothing(
+    door: Door, signed: bytes, other: dict[str, Any]
+) -> None:
+    response = await door.client.post(DOOR, content=BODY, headers={"layercode-signature": sign(signed, **other)})
+    assert_refused(response, 401, "signature_refused")
+    assert await door.read_log() == []
 
 
 async def test_a_signature_that_is_not_ascii_is_refused_like_any_other(door: Door) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from postcall.simulator.calls import ScriptedCall, _compose, write_calls
 from postcall.simulator.decks import chance
 from postcall.simulator.errors import BrokenScript
-from postcall.simulator.scenarios import _read_lines, all_asides, all_scenarios
+from postcall.simulator.scenarios import all_asides, all_scenarios, parse_script
 from postcall.simulator.vocabulary import words_for
 
 SEEDS = st.integers(min_value=0, max_value=10_000)
@@ -120,10 +120,6 @@ def test_every_aside_goes_from_caller_to_assistant() -> None:
 
 
 @pytest.mark.parametrize("line", ["B: who is this?", "C angry: no such mood", "~"])
-def test_a_line_that_makes_no_sense_is_refused(line: str) -> None:
-    with pytest.raises(ValueError, match=r"cannot read|unknown condition|did not speak"):
-        _read_lines([line])
-
-
-def test_a_broken_script_is_named() -> None:
-    assert str(BrokenScript("scripts/vet.txt: cannot read 'x'")).startswith("scripts/vet.txt")
+def test_a_line_that_makes_no_sense_is_refused_by_file(line: str) -> None:
+    with pytest.raises(BrokenScript, match=r"^scripts/vet\.txt: .*(cannot read|unknown condition|did not speak)"):
+        parse_script(f"trade: vet\n== A cat\nintent: booking\n{line}\n", "vet.txt")
