@@ -116,9 +116,9 @@ def build_batch(records: Iterable[LogRecord]) -> Batch:
 
 def note_set_aside(batch: Batch, set_aside: Iterable[SetAside]) -> None:
     """Count records of this batch as set aside."""
-    for item in set_aside:
-        batch.set_aside.append(item)
-        batch.progress[item.position.topic, item.position.partition].set_aside += 1
+    for refused in set_aside:
+        batch.set_aside.append(refused)
+        batch.progress[refused.position.topic, refused.position.partition].set_aside += 1
 
 
 def _delivery_row(record: LogRecord) -> tuple[Any, ...]:

@@ -117,9 +117,9 @@ class Warehouse(WarehouseReader):
         self._use_threads(batch.table.num_rows)
         # All inputs of the batch are opened, also those that nobody takes, so that what cannot be read is counted.
         self._open_inputs(batch, {name for name, _ in kinds}.union(*(projection.reads for projection in takers)))
-        for item in batch.set_aside:
+        for refused in batch.set_aside:
             logger.warning(
-                "Record set aside: %s", item.reason, extra={"action": "set_aside", "position": str(item.position)}
+                "Record set aside: %s", refused.reason, extra={"action": "set_aside", "position": str(refused.position)}
             )
         self._connection.register("progress", _progress_table(batch, followers, self.cluster_id))
         with self.transaction() as writer:
