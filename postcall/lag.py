@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin, open_consumer
 from postcall.topics import ALL_TOPICS, STAGE_INPUTS, stage_group
+
+# Apache Kafka makes its topic for groups when somebody looks for the first: it took a fifth of a second, idle.
+_GROUPS_LIMIT_S = 10
+_NOT_YET = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +66,27 @@ async def _all_partitions(admin: AIOKafkaAdminClient) -> list[TopicPartition]:
 
 async def _stage_lag(admin: AIOKafkaAdminClient, stage: str, topic: str, marks: dict[TopicPartition, int]) -> StageLag:
     partitions = {partition: mark for partition, mark in marks.items() if partition.topic == topic}
-    committed = await admin.list_consumer_group_offsets(stage_group(stage), partitions=list(partitions))
+    committed = await _committed_offsets(admin, stage_group(stage), partitions)
     # A partition that nothing was committed for is at -1: everything in it is still to be read.
-    lag = sum(mark - max(0, committed[partition].offset) for partition, mark in partitions.items())
+    lag = sum(mark - max(0, committed[partition]) for partition, mark in partitions.items())
     return StageLag(stage=stage, topic=topic, lag=lag)
+
+
+async def _committed_offsets(
+    admin: AIOKafkaAdminClient, group: str, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    deadline = time.monotonic() + _GROUPS_LIMIT_S
+    while partitions:
+        try:
+            committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+        except _NOT_YET:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            # A coordinator that is still loading answers with no partitions, and aiokafka does not read its error.
+            if len(committed) == len(partitions):
+                return {partition: found.offset for partition, found in committed.items()}
+            if time.monotonic() > deadline:
+                raise GroupLoadInProgressError(group)
+        await asyncio.sleep(0.1)
+    return {}

@@ -13,6 +13,8 @@ from postcall.deliveries import RawDelivery
 from tests.ingest.doors import Door, open_door, sign
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.both_logs
+
 BODY = '{ "type":"session.end",  "session_id":"s1", "note":"café\\u00e9\\ud83d\\ude00" }\n'.encode()
 
 

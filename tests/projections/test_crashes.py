@@ -21,6 +21,7 @@ COUNTED = ("webhooks", "transcripts", "sessions", "insights")
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.both_logs
 async def test_kill_dash_nine_in_the_middle_of_a_load_loses_and_doubles_nothing(
     log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
 ) -> None:

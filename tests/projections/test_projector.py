@@ -25,6 +25,8 @@ from tests.projections.conftest import fill_log
 from tests.projections.logbook import read_tables
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.both_logs
+
 EVERYTHING = (*PROJECTIONS, *VIEWS, "checkpoints")
 
 
