@@ -46,7 +46,7 @@ def real_kafka(folder: Path) -> Iterator[RealKafka]:
     """
     given = os.environ.get("POSTCALL_TEST_KAFKA")
     with contextlib.ExitStack() as stack:
-        address = given or stack.enter_context(_kept_kafka(folder))
+        address = given or stack.enter_context(kept_kafka(folder))
         emptying = stack.enter_context(contextlib.closing(Emptying(address)))
         if given:
             emptying.claim()
@@ -55,7 +55,11 @@ def real_kafka(folder: Path) -> Iterator[RealKafka]:
 
 
 @contextlib.contextmanager
-def _kept_kafka(folder: Path) -> Iterator[str]:
+def kept_kafka(folder: Path) -> Iterator[str]:
+    """The address of a Kafka that a process of its own keeps for all who name the folder.
+
+    :raises NoKafka: neither Docker nor Java can run one; says why in one line.
+    """
     with contextlib.ExitStack() as stack:
         with held(folder / _STARTING):
             # Entered before the lock: left after it, when the keeper ends because nobody holds it.
