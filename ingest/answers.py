@@ -1,7 +1,7 @@
 """The one place where an outcome becomes an HTTP answer.
 
-Every error has the same JSON shape on all routes: `{"error": {"status": 401, "code": "signature_refused", "message":
-"…"}}`. The code is for programs, the message for people; neither says what a forger could learn from.
+Every error has the same shape on all routes, that of `postcall.http_errors`, and says nothing that a forger could learn
+from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -26,6 +25,7 @@ from ingest.errors import (
     WrongMethod,
 )
 from postcall.errors import LogUnavailable
+from postcall.http_errors import INTERNAL_ERROR, error_body, router_code
 from postcall.sources.base import Reply, SignatureRefused
 
 RECEIPT_HEADER: Final = b"postcall-receipt"
@@ -67,15 +67,13 @@ REFUSALS: Final[dict[type[Exception], Refusal]] = {
         503, "log_unavailable", "The delivery was not stored, because the log does not answer. Send it again.", **_RETRY
     ),
 }
-_ROUTER_CODES: Final = {404: "not_found", 405: "wrong_method"}
-_UNEXPECTED: Final = _refusal(500, "internal_error", "Something went wrong here; the log of this service says what.")
+_UNEXPECTED: Final = _refusal(*INTERNAL_ERROR)
 
 
 def refuse(error: Exception) -> Response:
     """The answer to a request that failed with `error`."""
     if isinstance(error, HTTPException):
-        code = _ROUTER_CODES.get(error.status_code, "http_error")
-        return _error_response(error.status_code, code, error.detail, dict(error.headers or {}))
+        return _error_response(error.status_code, router_code(error), error.detail, dict(error.headers or {}))
     refusal = refusal_for(error)
     return _error_response(refusal.status, refusal.code, refusal.message or str(error), refusal.headers)
 
@@ -88,11 +86,6 @@ def refusal_for(error: Exception) -> Refusal:
 def acknowledge(reply: Reply) -> Response:
     """The 200 that may be sent once a delivery is durable, as its vendor wants it."""
     return Response(reply.body, headers={"content-type": reply.content_type, **reply.headers})
-
-
-def error_body(status: int, code: str, message: str) -> bytes:
-    """The shape of every error."""
-    return orjson.dumps({"error": {"status": status, "code": code, "message": message}})
 
 
 def _error_response(status: int, code: str, message: str, headers: dict[str, str]) -> Response:

@@ -11,8 +11,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from ingest.answers import error_body, refusal_for
+from ingest.answers import refusal_for
 from ingest.errors import HeadTooLarge, MalformedRequest, RequestRefused, RequestTooSlow
+from postcall.http_errors import error_body
 
 
 class BoundedConnection(HttpToolsProtocol):

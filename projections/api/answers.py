@@ -1,7 +1,7 @@
 """The one place where an error becomes an HTTP answer.
 
-Every error has the same JSON shape on all routes: `{"error": {"status": 400, "code": "sql_refused", "message": "…"}}`,
-with `position` (in characters of the statement, from 0) where the engine gave one.
+Every error has the same shape on all routes, that of `postcall.http_errors`, with `position` (in characters of the
+statement, from 0) where the engine gave one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from postcall.http_errors import INTERNAL_ERROR, error_body, router_code
 from projections.errors import ProjectionError, QueriesBusy, QueryError, QueryRefused, QueryTimedOut, QueryTooBig
 
 
@@ -31,7 +32,8 @@ _QUERY_STATUS: Final[dict[type[QueryError], int]] = {
     QueryTimedOut: 504,
     QueriesBusy: 503,
 }
-_ROUTER_CODES: Final = {404: "not_found", 405: "wrong_method"}
+#: Answers hold what callers said: nobody on the way keeps them, and no browser guesses at them.
+PRIVATE_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def refuse(error: Exception) -> Response:
@@ -41,22 +43,23 @@ def refuse(error: Exception) -> Response:
     if isinstance(error, RequestRefused):
         return _error_response(error.status, error.code, str(error))
     if isinstance(error, HTTPException):
-        code = _ROUTER_CODES.get(error.status_code, "http_error")
-        return _error_response(error.status_code, code, error.detail, headers=dict(error.headers or {}))
-    return _error_response(500, "internal_error", "Something went wrong here; the log of this service says what.")
+        return _error_response(error.status_code, router_code(error), error.detail, headers=dict(error.headers or {}))
+    return _error_response(*INTERNAL_ERROR)
 
 
-def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(value: Any, *, status: int = 200) -> Response:
     """Any JSON answer."""
-    kept = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return Response(orjson.dumps(value), status, kept | (headers or {}), "application/json")
+    return Response(orjson.dumps(value), status, PRIVATE_HEADERS, "application/json")
 
 
 def _error_response(
     status: int, code: str, message: str, *, position: int | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    facts: dict[str, Any] = {"status": status, "code": code, "message": message}
-    if position is not None:
-        facts["position"] = position
+    place = {} if position is None else {"position": position}
     extra = {"retry-after": "1"} if status == 503 else {"www-authenticate": "Bearer"} if status == 401 else {}
-    return json_response({"error": facts}, status=status, headers=(headers or {}) | extra)
+    return Response(
+        error_body(status, code, message, **place),
+        status,
+        PRIVATE_HEADERS | (headers or {}) | extra,
+        "application/json",
+    )

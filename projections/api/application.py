@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from projections.api.answers import RequestRefused, json_response, refuse
+from projections.api.answers import PRIVATE_HEADERS, RequestRefused, json_response, refuse
 from projections.api.guard import Guard
 from projections.errors import ProjectionError
 from projections.projector import Projector
@@ -69,8 +69,7 @@ class PrivateApi:
             max_rows=query.max_rows,
         )
         headers = {
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
+            **PRIVATE_HEADERS,
             "postcall-row-count": str(answer.row_count),
             "postcall-truncated": str(answer.is_truncated).lower(),
         }
