@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from postcall.errors import PostcallError
+from postcall.errors import PostcallError, UsageError
 
 
 class ErrorCode(IntEnum):
@@ -47,6 +47,8 @@ class BrokerError(PostcallError):
 
 class DataDirInUse(BrokerError):
     """Another process has this data directory open."""
+
+    exit_code = UsageError.exit_code
 
 
 class BadFrame(BrokerError):

@@ -31,5 +31,5 @@ def main() -> None:
     try:
         build_cli()()
     except PostcallError as error:
-        Console(stderr=True, highlight=False).print(f"postcall: {error}", markup=False, soft_wrap=True)
+        Console(stderr=True, highlight=False, emoji=False).print(f"postcall: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -110,9 +111,11 @@ def open_listener(host: str, port: int, *, inherited_fd: int | None = None) -> s
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OverflowError:
+        raise UsageError(f"Cannot listen on {host}:{port}: a port is a number from 0 to 65535.") from None
     except OSError as error:
         advice = "another process has it; choose another port, or 0 for a free one"
-        reason = advice if error.errno in {48, 98} else error.strerror
+        reason = advice if error.errno == errno.EADDRINUSE else error.strerror
         raise UsageError(f"Cannot listen on {host}:{port}: {reason}.") from error
     # asyncio sets this only on sockets that name their protocol, which these do not; accepted ones inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

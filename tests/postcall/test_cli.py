@@ -121,3 +121,9 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         outcome = run("up", "--host", "127.0.0.1", "--port", port, cwd=tmp_path, LAYERCODE_WEBHOOK_SECRET="s")
     line = assert_one_line(outcome, exit_code=2)
     assert f"127.0.0.1:{port}" in line
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_that_is_none_is_one_line(tmp_path: Path, port: str) -> None:
+    outcome = run("up", "--host", "127.0.0.1", "--port", port, cwd=tmp_path, LAYERCODE_WEBHOOK_SECRET="s")
+    assert f"127.0.0.1:{port}: a port" in assert_one_line(outcome, exit_code=2)
