@@ -56,10 +56,10 @@ class Member:
             self._timer = loop.call_at(self._alive_until_s, self._check, expired)
 
     def expire_in(self, delay_s: float, expired: Callable[[Member], None]) -> None:
-        """Count down a shorter time, unless the member is heard of before."""
+        """Count down this time instead, unless the member is heard of before."""
         self.stop_timer()
         loop = asyncio.get_running_loop()
-        self._alive_until_s = min(self._alive_until_s or loop.time() + delay_s, loop.time() + delay_s)
+        self._alive_until_s = loop.time() + delay_s
         self._timer = loop.call_at(self._alive_until_s, self._check, expired)
 
     def stop_timer(self) -> None:

@@ -27,17 +27,12 @@ class Watermarks:
         """Let readers read up to an offset, and wake those that wait; never goes back."""
         if next_offset > self._high.get(partition, 0):
             self._high[partition] = next_offset
-            self.wake(partition)
+            self._wake(partition)
 
     def forget(self, partition: PartitionKey) -> None:
         """A partition is gone: those that wait for it look again."""
         self._high.pop(partition, None)
-        self.wake(partition)
-
-    def wake(self, partition: PartitionKey) -> None:
-        """Wake those that wait for a partition."""
-        for event in self._waiting.get(partition, ()):
-            event.set()
+        self._wake(partition)
 
     @contextlib.contextmanager
     def watch(self, partitions: Iterable[PartitionKey]) -> Iterator[asyncio.Event]:
@@ -51,6 +46,10 @@ class Watermarks:
         finally:
             for partition in watched:
                 self._stop_waiting(partition, event)
+
+    def _wake(self, partition: PartitionKey) -> None:
+        for event in self._waiting.get(partition, ()):
+            event.set()
 
     def _stop_waiting(self, partition: PartitionKey, event: asyncio.Event) -> None:
         waiting = self._waiting[partition]

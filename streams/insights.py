@@ -29,7 +29,7 @@ from streams.retries import Backoff
 logger = logging.getLogger(__name__)
 
 #: Eight attempts take about ten minutes.
-BACKOFF: Final = Backoff(first_s=2.0, factor=2.3, cap_s=300.0, retry_after_cap_s=900.0)
+_BACKOFF: Final = Backoff(first_s=2.0, factor=2.3, cap_s=300.0, retry_after_cap_s=900.0)
 #: How long to leave a model alone that a person has to mend.
 OPERATOR_PAUSE: Final = timedelta(minutes=5)
 
@@ -41,14 +41,11 @@ class InsightsWorker:
     requests: Topic = ANALYSIS_REQUESTS
     outcomes: Topic = INSIGHTS
 
-    def __init__(
-        self, configuration: Configuration, *, backoff: Backoff = BACKOFF, operator_pause: timedelta = OPERATOR_PAUSE
-    ) -> None:
+    def __init__(self, configuration: Configuration, *, operator_pause: timedelta = OPERATOR_PAUSE) -> None:
         self._settings = configuration.read(Settings)
         self._limits = configuration.read(InsightSettings)
         self.concurrency = self._settings.analysis_concurrency
         self._analyzers = {(analyzer.name, analyzer.revision): analyzer for analyzer in ANALYZERS}
-        self._backoff = backoff
         self._operator_pause = operator_pause
         self._engine: Engine | None = None
         self._budget: DailyBudget | None = None
@@ -127,7 +124,7 @@ class InsightsWorker:
         if failures >= self._limits.analysis_max_attempts:
             reason = f"given up after {failures} attempts: {verdict.reason}"
             return AnalysisFailed(**_shared(request, attempt, verdict.usage), reason=reason)
-        pause_s = self._backoff.pause_s(failures, retry_after_s=verdict.retry_after_s)
+        pause_s = _BACKOFF.pause_s(failures, retry_after_s=verdict.retry_after_s)
         return AnalysisDeferred(
             **_shared(request, attempt, verdict.usage),
             not_before=datetime.now(UTC) + timedelta(seconds=pause_s),

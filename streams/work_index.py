@@ -194,10 +194,6 @@ class WorkIndex:
         row = self._database.execute("SELECT state FROM work WHERE request_id = ?", (str(request_id),)).fetchone()
         return row is not None and row[0] == "done"
 
-    def count(self, state: str) -> int:
-        """How many requests are in a state."""
-        return int(self._database.execute("SELECT count(*) FROM work WHERE state = ?", (state,)).fetchone()[0])
-
 
 def _lock(path: Path) -> IO[bytes]:
     try:

@@ -52,10 +52,6 @@ class SessionStore:
         stage = SessionStage.LIVE if delivery.is_broken else told.get(delivery.kind, SessionStage.LIVE)
         self._stages[delivery.session_id] = max(stage, self._stages[delivery.session_id])
 
-    def finish_all(self) -> None:
-        """Every call is over and its recording processed."""
-        self._stages = dict.fromkeys(self._sessions, SessionStage.RECORDED)
-
     def find(self, agent_id: str, session_id: str) -> tuple[Session, SessionStage] | None:
         """The session and its stage, if this agent has one."""
         session = self._sessions.get(session_id)

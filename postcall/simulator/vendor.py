@@ -50,22 +50,18 @@ class Vendor:
         ingest_url: str,
         *,
         secret: str,
-        concurrency: int = 16,
         rate_per_s: float | None = None,
-        patience_s: float = 60.0,
         on_progress: Callable[[PostingProgress], None] = lambda _: None,
     ) -> Ledger:
         """Post the whole schedule, as `post_deliveries` does.
 
-        :raises IngestUnreachable: nothing at all was accepted for `patience_s`.
+        :raises IngestUnreachable: nothing at all was accepted for a minute.
         """
         return await post_deliveries(
             self.schedule.deliveries,
             ingest_url=ingest_url,
             secret=secret,
-            concurrency=concurrency,
             rate_per_s=rate_per_s,
-            patience_s=patience_s,
             before_send=self.sessions.advance,
             on_progress=on_progress,
         )

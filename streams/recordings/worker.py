@@ -30,7 +30,7 @@ from streams.retries import Backoff
 logger = logging.getLogger(__name__)
 
 #: The first retries come quickly; ten attempts take about a quarter of an hour.
-BACKOFF: Final = Backoff(first_s=1.0, factor=2.25, cap_s=300.0, retry_after_cap_s=900.0)
+_BACKOFF: Final = Backoff(first_s=1.0, factor=2.25, cap_s=300.0, retry_after_cap_s=900.0)
 
 
 class RecordingsWorker:
@@ -40,14 +40,13 @@ class RecordingsWorker:
     requests: Topic = RECORDING_REQUESTS
     outcomes: Topic = RECORDINGS
 
-    def __init__(self, configuration: Configuration, *, backoff: Backoff = BACKOFF) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         settings = configuration.read(Settings)
         self.concurrency = settings.recording_concurrency
         self._limits = configuration.read(RecordingSettings)
         self._sources = load_sources(configuration)
         self._missing_keys = {name: missing_keys(configuration, name) for name in self._sources}
         self._store = RecordingStore(settings.data_dir)
-        self._backoff = backoff
         self._downloader: Downloader | None = None
 
     async def open(self) -> None:
@@ -99,7 +98,7 @@ class RecordingsWorker:
     def _defer(self, request: DownloadRecording, attempt: int, error: NotYet) -> Outcome:
         if attempt >= self._limits.recording_max_attempts:
             return _failed(request, attempt, f"Given up after {attempt} attempts. {error}")
-        pause_s = self._backoff.pause_s(attempt, retry_after_s=error.retry_after_s)
+        pause_s = _BACKOFF.pause_s(attempt, retry_after_s=error.retry_after_s)
         return RecordingDeferred(
             session_id=request.session_id,
             request_id=request.request_id,

@@ -36,8 +36,14 @@ def sessions_with(vendor: Vendor, recording: Recording) -> list[Session]:
     return [session for session in vendor.schedule.sessions if session.recording == recording]
 
 
+def finish_all(vendor: Vendor) -> None:
+    """Every call is over, and its recording processed."""
+    for delivery in vendor.schedule.deliveries:
+        vendor.sessions.advance(delivery)
+
+
 async def test_a_wrong_key_is_refused(vendor: Vendor, api: httpx.AsyncClient) -> None:
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     path = path_of(vendor.schedule.sessions[0])
     for key in ("", "Bearer", "Bearer other", KEY):
         for suffix in ("", "/recording"):
@@ -51,7 +57,7 @@ async def test_sessions_are_unknown_before_they_start_and_under_other_agents(
 ) -> None:
     session = vendor.schedule.sessions[0]
     assert (await api.get(path_of(session))).status_code == 404
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     assert (await api.get(path_of(session))).status_code == 200
     assert (await api.get(f"/agents/other/sessions/{session.session_id}")).status_code == 404
     assert (await api.get(f"/agents/{session.agent_id}/sessions/nobody/recording")).status_code == 404
@@ -73,7 +79,7 @@ async def test_details_grow_with_the_call(vendor: Vendor, api: httpx.AsyncClient
 
 
 async def test_details_pair_what_was_said_with_what_was_answered(vendor: Vendor, api: httpx.AsyncClient) -> None:
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     for session in vendor.schedule.sessions:
         rows = (await api.get(path_of(session))).json()["transcript"]
         assert rows[0]["user_message"] is None
@@ -86,21 +92,21 @@ async def test_a_recording_can_be_fetched_once_it_was_announced(vendor: Vendor, 
     vendor.sessions.advance(next(d for d in vendor.schedule.deliveries if d.session_id == session.session_id))
     early = await api.get(f"{path_of(session)}/recording")
     assert (early.status_code, early.json()) == (409, {"error": "recording in progress"})
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     answer = await api.get(f"{path_of(session)}/recording")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
     assert answer.content == render_recording(session)
 
 
 async def test_failed_and_unrecorded_sessions_have_no_recording(vendor: Vendor, api: httpx.AsyncClient) -> None:
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     for session in (*sessions_with(vendor, "failed"), *sessions_with(vendor, "off")):
         assert (await api.get(f"{path_of(session)}/recording")).status_code == 404
         assert (await api.get(path_of(session))).json()["recording_status"] == "not_available"
 
 
 async def test_one_recording_fails_once_and_all_can_be_fetched(vendor: Vendor, api: httpx.AsyncClient) -> None:
-    vendor.sessions.finish_all()
+    finish_all(vendor)
     recorded = sessions_with(vendor, "completed")
     first = [(await api.get(f"{path_of(session)}/recording")).status_code for session in recorded]
     assert sorted(first) == [*[200] * (len(recorded) - 1), 503]
