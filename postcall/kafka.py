@@ -5,17 +5,21 @@ Everything here speaks the Kafka protocol: it cannot tell the embedded log from 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError, for_code
 
 from postcall.errors import LogUnavailable
 from postcall.records import NewRecord, Record
 from postcall.topics import ALL_TOPICS, MAX_RECORD_BYTES
+
+_LEADERS_LIMIT_S = 15
 
 
 @asynccontextmanager
@@ -103,7 +107,7 @@ def to_record(message: Any) -> Record:
 
 
 async def create_topics(bootstrap_servers: str, *, partitions: int, replication_factor: int) -> list[str]:
-    """Make the topics that are not there yet; returns their names.
+    """Make the topics that are not there yet; returns their names, once all topics can be written to.
 
     :raises LogUnavailable: nothing answers at the address, or it refuses.
     """
@@ -124,6 +128,7 @@ async def create_topics(bootstrap_servers: str, *, partitions: int, replication_
                 ]
             )
             _check_created(response)
+            await _wait_for_leaders(admin)
         except KafkaError as error:
             raise LogUnavailable(f"The topics could not be made: {error!r}.") from error
     return missing
@@ -135,6 +140,19 @@ def _check_created(response: Any) -> None:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise error(name)
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient) -> None:
+    """Apache Kafka answers before its brokers know the topics, and would deny for a moment that they exist."""
+    deadline = time.monotonic() + _LEADERS_LIMIT_S
+    while not all(_is_led(topic) for topic in await admin.describe_topics([topic.name for topic in ALL_TOPICS])):
+        if time.monotonic() > deadline:
+            raise LeaderNotAvailableError
+        await asyncio.sleep(0.05)
+
+
+def _is_led(topic: dict[str, Any]) -> bool:
+    return not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
 
 
 async def _start(client: Any, bootstrap_servers: str) -> None:

@@ -53,25 +53,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.add_cleanup(stack.close)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a Kafka where there is none: here and not in a fixture, so that all are told in one line."""
+    kafka = item.config.stash.get(_KAFKA, None)
+    if isinstance(kafka, NoKafka) and item.get_closest_marker("kafka"):
+        message = f"No Apache Kafka for tests: {kafka}"
+        if os.environ.get("POSTCALL_TEST_REQUIRE_KAFKA"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+
 @pytest.fixture
 def log_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`127.0.0.1:PORT` of an empty log, which is this test's alone. Topics have to be created."""
     if getattr(request, "param", "embedded") == "embedded":
         log = embedded_log(tmp_path_factory.mktemp("embedded-log"))
     else:
-        log = _kafka_of_the_run(request.config).emptied()
+        kafka = request.config.stash[_KAFKA]
+        assert isinstance(kafka, RealKafka), "its absence is told before"
+        log = kafka.emptied()
     with log as address:
         yield address
-
-
-def _kafka_of_the_run(config: pytest.Config) -> RealKafka:
-    kafka = config.stash[_KAFKA]
-    if isinstance(kafka, NoKafka):
-        message = f"No Apache Kafka for tests: {kafka}"
-        if os.environ.get("POSTCALL_TEST_REQUIRE_KAFKA"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return kafka
 
 
 def _folder_of_the_run(config: pytest.Config) -> Path:

@@ -26,6 +26,11 @@ async def create_topics(address: str, *names: str, partitions: int = 1) -> None:
     finally:
         await admin.close()
     assert all(code == 0 for _, code, *_ in response.topic_errors)
+    await wait_for_leaders(address, *(TopicPartition(name, index) for name in names for index in range(partitions)))
+
+
+async def wait_for_leaders(address: str, *partitions: TopicPartition) -> None:
+    """Return once new partitions can be written to."""
     async with AIOKafkaConsumer(bootstrap_servers=address) as consumer:
         # Apache Kafka knows a topic a moment before it leads it; unlike the wire client, this one asks again.
-        await consumer.end_offsets([TopicPartition(name, index) for name in names for index in range(partitions)])
+        await consumer.end_offsets(partitions)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import TopicPartition as AIOKafkaTopicPartition
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import InvalidTopicError, TopicAlreadyExistsError
@@ -14,6 +15,7 @@ from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
 from broker.errors import ErrorCode
 from broker.record_batches import MAX_BATCH_BYTES
+from tests.broker.admin import wait_for_leaders
 from tests.broker.wire import record_batch, wire_client
 
 pytestmark = pytest.mark.both_logs
@@ -31,7 +33,7 @@ def test_created_topic_is_described(admin: KafkaAdminClient) -> None:
     admin.create_topics([NewTopic("calls", 2, 1)])
     (topic,) = admin.describe_topics(["calls"])
     assert [partition["partition_index"] for partition in topic["partitions"]] == [0, 1]
-    assert [name for name in admin.list_topics() if not name.startswith("_")] == ["calls"]
+    assert "calls" in admin.list_topics()
 
 
 def test_topic_is_created_once(admin: KafkaAdminClient) -> None:
@@ -48,6 +50,7 @@ def test_name_that_is_none_is_refused(admin: KafkaAdminClient, name: str) -> Non
 
 def test_topic_made_again_is_empty_and_has_another_id(log_address: str, admin: KafkaAdminClient) -> None:
     async def produce() -> int:
+        await wait_for_leaders(log_address, AIOKafkaTopicPartition("calls", 0))
         async with wire_client(log_address) as client:
             (response,) = await client.produce("calls", record_batch(b"hello"))
             return int(response.base_offset)
