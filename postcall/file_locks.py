@@ -16,7 +16,8 @@ from typing import IO
 from postcall.errors import PostcallError
 from postcall.service import STOP_LIMIT_S, is_supervised
 
-_PATIENCE_S = STOP_LIMIT_S + 2.0
+# On a loaded machine the end of a process takes as long again.
+_PATIENCE_S = 3 * STOP_LIMIT_S
 _RETRY_PAUSE_S = 0.1
 
 

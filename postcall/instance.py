@@ -63,7 +63,8 @@ def hold_directory(data_dir: Path) -> Iterator[None]:
 
     :raises UsageError: another process holds it; says which.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    # Transcripts and numbers lie in it: for its owner only.
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         lock = take_lock(data_dir / LOCK_FILE)
     except LockTaken as taken:

@@ -46,6 +46,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print where the running pipeline is, and how far each stage is behind."""
     from postcall.instance import find_instance  # noqa: PLC0415 - as above
     from postcall.lag import read_log_state  # noqa: PLC0415 - as above
+    from postcall.sources import SOURCE_MODULES  # noqa: PLC0415 - as above
 
     directory = Configuration.load(data_dir=data_dir).read(Settings).data_dir
     instance = find_instance(directory)
@@ -58,7 +59,11 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         return
     _print_table(
         ("what", "where"),
-        [("webhooks", f"{instance.ingest}/webhooks/SOURCE"), ("private", instance.private), ("log", instance.log)],
+        [
+            *(("webhooks", f"{instance.ingest}/webhooks/{name}") for name in SOURCE_MODULES),
+            ("private", instance.private),
+            ("log", instance.log),
+        ],
     )
     _print_table(("stage", "reads", "lag in records"), ((s.stage, s.topic, str(s.lag)) for s in state.stages))
 

@@ -4,7 +4,7 @@
 -- The greatest record of each authority is kept, by number of turns and then by content; per column the view takes the
 -- highest authority that says anything, so a sparse record never blanks a rich one, and turn_count and input_hash are
 -- those of the highest authority. What every event may carry (agent, numbers, ...) is kept per column beside them and
--- fills what no record says. Times take part in no rank: first_seen_at is the earliest, updated_at that of the newest
+-- fills what no record says. Metadata is merged by key: the start's, overlaid by an update's, overlaid by the end's. Times take part in no rank: first_seen_at is the earliest, updated_at that of the newest
 -- kept record's first copy, so a repeated delivery changes nothing.
 
 -- name: schema
@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS base.session_mentions (
     from_number VARCHAR,
     to_number VARCHAR,
     metadata VARCHAR,
+    extensions VARCHAR,
     first_seen_at TIMESTAMPTZ
 );
 CREATE TABLE IF NOT EXISTS base.session_records (
@@ -51,7 +52,9 @@ CREATE TABLE IF NOT EXISTS base.session_records (
 INSERT INTO base.session_mentions AS kept
 SELECT
     session_id, max(source), max(conversation_id), max(agent_id), max(from_number), max(to_number),
-    max(nullif(metadata::VARCHAR, '{}')), min(recorded_at)
+    max(nullif(metadata::VARCHAR, '{}')) FILTER (authority IS NULL),
+    max(nullif(extensions::VARCHAR, '{}')) FILTER (type IN ('RecordingReady', 'RecordingUnavailable')),
+    min(recorded_at)
 FROM events
 GROUP BY session_id
 ON CONFLICT DO UPDATE SET
@@ -61,6 +64,7 @@ ON CONFLICT DO UPDATE SET
     from_number = greatest(kept.from_number, excluded.from_number),
     to_number = greatest(kept.to_number, excluded.to_number),
     metadata = greatest(kept.metadata, excluded.metadata),
+    extensions = greatest(kept.extensions, excluded.extensions),
     first_seen_at = least(kept.first_seen_at, excluded.first_seen_at)
 WHERE kept.source IS DISTINCT FROM greatest(kept.source, excluded.source)
     OR kept.conversation_id IS DISTINCT FROM greatest(kept.conversation_id, excluded.conversation_id)
@@ -68,6 +72,7 @@ WHERE kept.source IS DISTINCT FROM greatest(kept.source, excluded.source)
     OR kept.from_number IS DISTINCT FROM greatest(kept.from_number, excluded.from_number)
     OR kept.to_number IS DISTINCT FROM greatest(kept.to_number, excluded.to_number)
     OR kept.metadata IS DISTINCT FROM greatest(kept.metadata, excluded.metadata)
+    OR kept.extensions IS DISTINCT FROM greatest(kept.extensions, excluded.extensions)
     OR kept.first_seen_at > excluded.first_seen_at;
 
 INSERT INTO base.session_records AS kept BY NAME
@@ -139,12 +144,11 @@ SELECT
     r.recording_expected,
     r.turn_count,
     r.input_hash,
-    CASE
-        WHEN r.start_metadata IS NULL THEN coalesce(r.end_metadata, m.metadata::JSON, '{}'::JSON)
-        WHEN r.end_metadata IS NULL THEN r.start_metadata
-        ELSE json_merge_patch(r.start_metadata, r.end_metadata)
-    END AS metadata,
-    coalesce(r.extensions, '{}'::JSON) AS extensions,
+    json_merge_patch(
+        json_merge_patch(coalesce(r.start_metadata, '{}'), coalesce(m.metadata::JSON, '{}')),
+        coalesce(r.end_metadata, '{}')
+    ) AS metadata,
+    json_merge_patch(coalesce(m.extensions::JSON, '{}'), coalesce(r.extensions, '{}')) AS extensions,
     m.first_seen_at,
     greatest(m.first_seen_at, r.recorded_at) AS updated_at
 FROM base.session_mentions AS m

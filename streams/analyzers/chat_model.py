@@ -37,7 +37,8 @@ Messages = list[ChatCompletionMessageParam]
 class _Meter:
     """Adds up what the calls of one analysis take."""
 
-    model: str
+    asked_model: str
+    answering_model: str | None = None
     calls: int = 0
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -46,13 +47,13 @@ class _Meter:
 
     def count(self, completion: Completion) -> None:
         counts = completion.usage
-        asked, self.model = self.model, completion.model or self.model
+        self.answering_model = completion.model or self.answering_model
         self.calls += 1
         if counts is None:
             return
         self.tokens_in = (self.tokens_in or 0) + counts.prompt_tokens
         self.tokens_out = (self.tokens_out or 0) + counts.completion_tokens
-        price = find_price(self.model) or find_price(asked)
+        price = find_price(self.answering_model or self.asked_model) or find_price(self.asked_model)
         if price is not None:
             self.cost_usd = (self.cost_usd or Decimal(0)) + price.cost_usd(
                 tokens_in=counts.prompt_tokens,
@@ -62,7 +63,7 @@ class _Meter:
 
     def read(self) -> Usage:
         return Usage(
-            model=self.model,
+            model=self.answering_model or self.asked_model,
             tokens_in=self.tokens_in,
             tokens_out=self.tokens_out,
             cost_usd=self.cost_usd,
@@ -84,7 +85,7 @@ class ChatModel:
 
     async def analyze(self, analyzer: Analyzer, transcript: Transcript) -> Verdict:
         """See the protocol: one call, and at most two more to repair an answer that does not fit."""
-        meter = _Meter(model=self._model)
+        meter = _Meter(asked_model=self._model)
         messages = _opening(analyzer, transcript)
         reason = ""
         for _ in range(1 + _MAX_REPAIRS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -270,6 +271,17 @@ def test_updated_at_is_of_the_first_copy_whatever_came_first() -> None:
 def test_metadata_of_the_start_is_overlaid_by_the_ends() -> None:
     start = Said(SessionStarted(session_id="s1", metadata={"tenant": "acme", "tier": 1}), NOON)
     assert session_of(ended(metadata={"tier": 2}), start)["metadata"] == '{"tenant":"acme","tier":2}'
+
+
+def test_metadata_of_an_update_is_merged_with_the_ends() -> None:
+    update = Said(
+        RecordingReady(session_id="s1", url="https://a", metadata={"crm_id": "A-991", "tier": 9}, extensions={"x": 1}),
+        NOON,
+    )
+    for order in ((ended(metadata={"tier": 2}), update), (update, ended(metadata={"tier": 2}))):
+        row = session_of(*order)
+        assert json.loads(row["metadata"]) == {"crm_id": "A-991", "tier": 2}
+        assert json.loads(row["extensions"]) == {"x": 1}
 
 
 def test_a_turn_alone_makes_a_stub() -> None:

@@ -176,6 +176,14 @@ async def test_an_unusable_answer_is_repaired_at_most_twice(
     assert (outcome.tokens_in, outcome.cost_usd) == (3000, Decimal("0.00168"))
 
 
+async def test_each_call_of_a_repair_costs_though_the_server_has_names_of_its_own(
+    tmp_path: Path, model: LoopbackServer
+) -> None:
+    model.answer(PATH, completion("{broken", model="gateway-1"))
+    outcome = await perform(configure(tmp_path, model), request_for(*TURNS))
+    assert (outcome.model, outcome.tokens_in, outcome.cost_usd) == ("gateway-1", 3000, Decimal("0.00168"))
+
+
 @pytest.mark.parametrize(("answer", "reason"), UNUSABLE)
 async def test_a_repaired_answer_counts(tmp_path: Path, model: LoopbackServer, answer: bytes, reason: str) -> None:
     del reason
