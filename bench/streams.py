@@ -35,8 +35,8 @@ from postcall.settings import Configuration
 from postcall.sources import load_sources
 from postcall.topics import EVENTS
 from streams.faust_app import build_app
-from streams.library_logs import quieten_libraries
 from streams.normalize import normalize
+from streams.quiet_libraries import quieten_libraries
 from streams.run import run_stage
 from streams.transform import Derive, TransformStage
 

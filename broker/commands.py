@@ -21,9 +21,9 @@ def broker(
     listen_fd: ListenFd = None,
 ) -> None:
     """Run the embedded log: the Kafka protocol over SQLite, for one machine."""
-    from broker.server import serve  # noqa: PLC0415 - heavy: only this command pays for it
-    from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
-    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
+    from broker.server import serve
+    from postcall.service import Lifeline, open_listener, run_service
+    from postcall.settings import Configuration, Settings
 
     settings = Configuration.load(data_dir=data_dir, broker_port=port).read(Settings)
 

@@ -20,12 +20,12 @@ def ingest(
     listen_fd: ListenFd = None,
 ) -> None:
     """The public door: verifies webhooks, appends them to the log, and acknowledges what is durable."""
-    import logging  # noqa: PLC0415 - `postcall --help` loads no server
+    import logging
 
-    from ingest.server import serve  # noqa: PLC0415 - as above
-    from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
-    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
-    from postcall.sources import load_verifiable_sources  # noqa: PLC0415 - as above
+    from ingest.server import serve
+    from postcall.service import Lifeline, open_listener, run_service
+    from postcall.settings import Configuration, Settings
+    from postcall.sources import load_verifiable_sources
 
     configuration = Configuration.load(data_dir=data_dir, host=host, port=port, kafka=kafka)
     settings = configuration.read(Settings)

@@ -36,12 +36,12 @@ def projections(
     listen_fd: ListenFd = None,
 ) -> None:
     """Keeps the warehouse in step with the log, and answers SQL on the private port."""
-    import logging  # noqa: PLC0415 - `postcall --help` loads no engine
+    import logging
 
-    from postcall.service import Lifeline, open_listener, run_service  # noqa: PLC0415 - as above
-    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
-    from projections.server import serve  # noqa: PLC0415 - as above
-    from projections.settings import QuerySettings  # noqa: PLC0415 - as above
+    from postcall.service import Lifeline, open_listener, run_service
+    from postcall.settings import Configuration, Settings
+    from projections.server import serve
+    from projections.settings import QuerySettings
 
     configuration = Configuration.load(
         data_dir=data_dir, kafka=kafka, private_host=private_host, private_port=private_port
@@ -65,10 +65,10 @@ def sql(
     data_dir: DataDir = None,
 ) -> None:
     """Ask the warehouse a question in DuckDB's SQL: postcall sql "FROM calls LIMIT 5"."""
-    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - `postcall --help` loads no engine
-    from projections.client import run_query  # noqa: PLC0415 - as above
-    from projections.errors import ProjectionError, QueryError  # noqa: PLC0415 - as above
-    from projections.settings import QuerySettings  # noqa: PLC0415 - as above
+    from postcall.settings import Configuration, Settings
+    from projections.client import run_query
+    from projections.errors import ProjectionError, QueryError
+    from projections.settings import QuerySettings
 
     configuration = Configuration.load(data_dir=data_dir)
     try:
@@ -91,10 +91,10 @@ def sql(
 
 
 def _print_rows(body: bytes, output: Format) -> None:
-    import orjson  # noqa: PLC0415 - as above
-    from rich.console import Console  # noqa: PLC0415 - as above
+    import orjson
+    from rich.console import Console
 
-    from projections.display import print_table  # noqa: PLC0415 - as above
+    from projections.display import print_table
 
     if output is Format.json:
         start, end = body.index(b'"rows":') + len(b'"rows":'), body.rindex(b',"row_count":')
@@ -111,8 +111,8 @@ def _print_rows(body: bytes, output: Format) -> None:
 @replay.command("projections")
 def replay_projections(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = False) -> None:
     """Make all tables again from the log's beginning, while the old ones serve; then switch."""
-    from postcall.settings import Configuration, Settings  # noqa: PLC0415 - as above
-    from projections.replaying import replay_and_report  # noqa: PLC0415 - as above
+    from postcall.settings import Configuration, Settings
+    from projections.replaying import replay_and_report
 
     # A log that is started only for this takes any port, and speaks up only when something is wrong.
     configuration = Configuration.load(data_dir=data_dir, kafka=kafka, broker_port=0, log_level="WARNING")

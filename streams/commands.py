@@ -20,11 +20,11 @@ def streams(
     ] = None,
 ) -> None:
     """The stages between the raw log and its results: normalize, plan, download recordings, extract insights."""
-    from postcall.errors import UsageError  # noqa: PLC0415 - `postcall --help` loads none of this
-    from postcall.service import Lifeline, run_service  # noqa: PLC0415 - as above
-    from postcall.settings import Configuration  # noqa: PLC0415 - as above
-    from postcall.topics import STAGE_INPUTS  # noqa: PLC0415 - as above
-    from streams.processes import run_stage_process, supervise_stages  # noqa: PLC0415 - as above
+    from postcall.errors import UsageError
+    from postcall.service import Lifeline, run_service
+    from postcall.settings import Configuration
+    from postcall.topics import STAGE_INPUTS
+    from streams.processes import run_stage_process, supervise_stages
 
     configuration = Configuration.load(data_dir=data_dir, kafka=kafka)
     if stage is not None and stage not in STAGE_INPUTS:

@@ -11,7 +11,7 @@ from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
-from streams.library_logs import quieten_libraries
+from streams.quiet_libraries import quieten_libraries
 
 # What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5

@@ -22,8 +22,8 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole pipeline on simulated calls: no key, no Docker, no network."""
-    from postcall.demo.run import DemoOptions, run_demo  # noqa: PLC0415 - keeps `postcall --help` quick
-    from postcall.service import run_service  # noqa: PLC0415 - as above
+    from postcall.demo.run import DemoOptions, run_demo
+    from postcall.service import run_service
 
     options = DemoOptions(calls=calls, seed=seed, data_dir=data_dir, is_once=once, as_json=as_json, use_openai=openai)
     # The view speaks for the supervisor here; only what goes wrong is worth a line beside it.

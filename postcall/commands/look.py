@@ -19,7 +19,7 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print every setting, its value, and where that came from; secrets are masked."""
-    from postcall.settings import all_settings  # noqa: PLC0415 - keeps `postcall --help` quick
+    from postcall.settings import all_settings
 
     configuration = Configuration.load(data_dir=data_dir)
     rows: list[SettingRow] = [row for kind in all_settings() for row in configuration.rows(kind)]
@@ -33,7 +33,7 @@ def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def topics(as_json: AsJson = False) -> None:
     """Print the topics of the log, what they hold and which of them cannot be made again."""
-    from postcall.topics import ALL_TOPICS  # noqa: PLC0415 - as above
+    from postcall.topics import ALL_TOPICS
 
     if as_json:
         _print_json([dataclasses.asdict(topic) for topic in ALL_TOPICS])
@@ -44,9 +44,9 @@ def topics(as_json: AsJson = False) -> None:
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print where the running pipeline is, and how far each stage is behind."""
-    from postcall.instance import find_instance  # noqa: PLC0415 - as above
-    from postcall.lag import read_log_state  # noqa: PLC0415 - as above
-    from postcall.sources import SOURCE_MODULES  # noqa: PLC0415 - as above
+    from postcall.instance import find_instance
+    from postcall.lag import read_log_state
+    from postcall.sources import SOURCE_MODULES
 
     directory = Configuration.load(data_dir=data_dir).read(Settings).data_dir
     instance = find_instance(directory)

@@ -29,8 +29,8 @@ def up(
     kafka: Kafka = None,
 ) -> None:
     """Run the whole pipeline for real webhooks, until Ctrl-C."""
-    from postcall.service import Lifeline, run_service  # noqa: PLC0415 - keeps `postcall --help` quick
-    from postcall.sources import load_verifiable_sources  # noqa: PLC0415 - as above
+    from postcall.service import Lifeline, run_service
+    from postcall.sources import load_verifiable_sources
 
     configuration = Configuration.load(
         data_dir=data_dir, host=host, port=port, private_port=private_port, broker_port=broker_port, kafka=kafka
@@ -41,7 +41,7 @@ def up(
     sources = load_verifiable_sources(configuration)
 
     async def main(lifeline: Lifeline) -> None:
-        from postcall.pipeline import run_pipeline  # noqa: PLC0415 - as above
+        from postcall.pipeline import run_pipeline
 
         async with run_pipeline(configuration) as pipeline:
             lifeline.ready()

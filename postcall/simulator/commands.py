@@ -26,10 +26,10 @@ def simulate(
     LAYERCODE_WEBHOOK_SECRET signs and LAYERCODE_API_KEY opens the REST API, both as the pipeline has them; the pipeline
     needs LAYERCODE_API_URL=http://127.0.0.1:8002/v1.
     """
-    import asyncio  # noqa: PLC0415 - `postcall --help` loads no server
-    import os  # noqa: PLC0415 - as above
+    import asyncio
+    import os
 
-    from postcall.simulator.play import play_vendor, print_summary  # noqa: PLC0415 - as above
+    from postcall.simulator.play import play_vendor, print_summary
 
     playing = play_vendor(
         ingest_url=ingest,
