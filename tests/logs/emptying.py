@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -13,9 +14,17 @@ from tests.logs.errors import NotOurs
 
 #: A topic that says of a Kafka started by people that tests may delete whatever is in it.
 CLAIM = "postcall-tests-may-delete-everything-here"
+_FENCE = "postcall-tests-fence"
 _LIMIT_S = 30
 _GONE = ("OK", "GroupIdNotFoundError")
 _NOT_YET = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "Kafka did not make or delete a topic in time"
+        time.sleep(0.01)
 
 
 class _Admin(KafkaAdminClient):  # type: ignore[misc]  # the library has no types
@@ -52,12 +61,11 @@ class Emptying:
     def empty(self) -> None:
         """Delete all topics and groups; returns when they are gone."""
         self._delete_groups()
-        if topics := self._all_topics() - {CLAIM}:
-            self._admin.delete_topics(sorted(topics))
-        deadline = time.monotonic() + _LIMIT_S
-        while self._all_topics() - {CLAIM}:
-            assert time.monotonic() < deadline, "topics are still there"
-            time.sleep(0.01)
+        # Topics made a moment ago may not be listed yet; but what was made before a listed topic is.
+        self._admin.create_topics([NewTopic(_FENCE, 1, 1)])
+        _wait_until(lambda: _FENCE in self._all_topics())
+        self._admin.delete_topics(sorted(self._all_topics() - {CLAIM}))
+        _wait_until(lambda: not self._all_topics() - {CLAIM})
 
     def wait_for_groups(self) -> None:
         """Let Kafka make its own topic for groups, which it does when somebody looks for the first."""
