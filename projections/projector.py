@@ -137,6 +137,10 @@ class Projector:
                     # Small batches cost nearly as much as larger ones: what comes meanwhile shares a transaction.
                     await asyncio.wait([writing], timeout=_GATHER_PAUSE_S)
                     records += await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=0)
+                if writing is not None and writing.done():
+                    # A write that failed is known now, not only when the next records come.
+                    await writing
+                    writing = None
                 if not records:
                     continue
                 batch = await asyncio.to_thread(build_batch, records)

@@ -147,11 +147,12 @@ async def test_a_warehouse_that_fails_is_opened_again_and_goes_on_from_its_check
         failing = projector.warehouse
         assert failing is not None
         failing.close()
-        await append(producer, make_records(range(5, 8)))
+        # One record, in one fetch: nothing comes after it that would show that its write failed.
+        await append(producer, make_records(range(5, 6)))
 
         def has_all() -> bool:
             is_reopened = projector.warehouse not in (None, failing)
-            return is_reopened and rows_of(projector, "SELECT count(*) FROM webhooks") == [(8,)]
+            return is_reopened and rows_of(projector, "SELECT count(*) FROM webhooks") == [(6,)]
 
         await eventually(has_all)
 
