@@ -8,20 +8,22 @@ import httpx
 
 from postcall.errors import PostcallError
 
+#: Longer than a query may take.
+_TIMEOUT_S = 60.0
+
 
 class QueryFailed(PostcallError):
     """The statement was refused or failed."""
 
 
 class PrivateApi:
-    """Asks the projections service of a running pipeline.
+    """Asks the projections service of a running pipeline whose private port has no token, as the demo's.
 
     :param url: the private address, as `postcall.json` has it.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
