@@ -29,6 +29,7 @@ from aiokafka import TopicPartition
 
 from bench.ingest import SECRET, make_request
 from postcall.kafka import open_consumer
+from postcall.log_connection import LogConnection
 from postcall.pipeline import run_pipeline
 from postcall.settings import Configuration
 from postcall.topics import EVENTS, WEBHOOKS
@@ -136,7 +137,7 @@ async def read_timestamps(log: str, timings: Timings) -> None:
     """When the log was given each delivery and each event, as its records say."""
     for topic, times in ((WEBHOOKS.name, timings.received), (EVENTS.name, timings.normalized)):
         places = [TopicPartition(topic, number) for number in range(_PARTITIONS)]
-        async with open_consumer(log) as consumer:
+        async with open_consumer(LogConnection(log)) as consumer:
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)

@@ -26,6 +26,7 @@ import duckdb
 import orjson
 
 from postcall.kafka import append, create_topics, open_producer
+from postcall.log_connection import LogConnection
 from postcall.records import Record
 from projections.batch import BATCH_SCHEMA, Batch, build_batch
 from projections.opening import open_serving
@@ -84,13 +85,15 @@ def _measure_files(records: list[Record], directory: Path) -> float:
 
 async def _measure_log(calls: int, turns: int, directory: Path, profile: cProfile.Profile | None) -> float:
     with _embedded_log(directory / "log") as address:
-        await create_topics(address, partitions=4, replication_factor=1)
-        async with open_producer(address, linger_ms=5) as producer:
+        await create_topics(LogConnection(address), partitions=4, replication_factor=1)
+        async with open_producer(LogConnection(address), linger_ms=5) as producer:
             for start in range(0, calls, _CALLS_AT_ONCE):
                 await append(producer, make_records(range(start, min(calls, start + _CALLS_AT_ONCE)), turns=turns))
         (directory / "data").mkdir()
         projector = Projector(
-            address, partial(open_serving, directory / "data", reporting_timezone="UTC"), on_reading=lambda: None
+            LogConnection(address),
+            partial(open_serving, directory / "data", reporting_timezone="UTC"),
+            on_reading=lambda: None,
         )
         await projector.open()
         stopping = asyncio.Event()

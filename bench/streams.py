@@ -30,6 +30,7 @@ from aiokafka import TopicPartition
 
 from postcall.deliveries import RawDelivery
 from postcall.kafka import append, create_topics, open_consumer, open_producer
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.settings import Configuration
 from postcall.sources import load_sources
@@ -70,8 +71,8 @@ async def measure(contender: Contender, records: int) -> float:
     """Records a second, from the moment it is ready until the last one is durable in the topic it writes."""
     with tempfile.TemporaryDirectory() as directory:
         async with running_log(Path(directory)) as address:
-            await create_topics(address, partitions=_PARTITIONS, replication_factor=1)
-            async with open_producer(address, max_batch_size=1024 * 1024) as producer:
+            await create_topics(LogConnection(address), partitions=_PARTITIONS, replication_factor=1)
+            async with open_producer(LogConnection(address), max_batch_size=1024 * 1024) as producer:
                 for begin in range(0, records, 1000):
                     await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])
             stopping = asyncio.Event()
@@ -84,8 +85,8 @@ async def measure(contender: Contender, records: int) -> float:
 
 async def run_transform(derive: Derive, address: str, data_dir: Path, stopping: asyncio.Event) -> None:
     """Our stage."""
-    stage = TransformStage("normalize", derive, bootstrap_servers=address)
-    await run_stage(stage, bootstrap_servers=address, data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
+    stage = TransformStage("normalize", derive, log=LogConnection(address))
+    await run_stage(stage, log=LogConnection(address), data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
 
 
 async def forward_plainly(address: str, data_dir: Path, stopping: asyncio.Event) -> None:
@@ -100,8 +101,8 @@ async def forward_plainly(address: str, data_dir: Path, stopping: asyncio.Event)
                 await asyncio.gather(*sent)
                 sent.clear()
 
-    stage = TransformStage("normalize", _copy, bootstrap_servers=address)
-    app = build_app(stage, body, bootstrap_servers=address, data_dir=data_dir)
+    stage = TransformStage("normalize", _copy, log=LogConnection(address))
+    app = build_app(stage, body, log=LogConnection(address), data_dir=data_dir)
     app.conf.producer_max_batch_size = 1024 * 1024  # as ours, or the difference would be this alone
     await app.start()
     await stopping.wait()
@@ -129,7 +130,7 @@ async def _time_until(address: str, records: int) -> float:
     """Seconds from the first record written, which is when it began, to the last."""
     places = [TopicPartition(EVENTS.name, number) for number in range(_PARTITIONS)]
     began, before = 0.0, 0
-    async with open_consumer(address) as consumer:
+    async with open_consumer(LogConnection(address)) as consumer:
         while True:
             count = sum((await consumer.end_offsets(places)).values())
             if count and not began:

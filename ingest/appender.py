@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from ingest.errors import BodyTooLarge
 from postcall.errors import LogUnavailable
 from postcall.kafka import create_topics, open_producer
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.topics import ALL_TOPICS
 
@@ -38,9 +39,9 @@ _REQUEST_TIMEOUT_MS = 10_000
 class Appender:
     """Appends records; use `open_appender` to make one."""
 
-    def __init__(self, bootstrap_servers: str, *, partitions: int, replication_factor: int, deadline_s: float) -> None:
+    def __init__(self, log: LogConnection, *, partitions: int, replication_factor: int, deadline_s: float) -> None:
         self.connected = asyncio.Event()
-        self._bootstrap_servers = bootstrap_servers
+        self._log = log
         self._partitions = partitions
         self._replication_factor = replication_factor
         self._deadline_s = deadline_s
@@ -86,7 +87,7 @@ class Appender:
         while True:
             try:
                 await self._reach_log()
-                async with _closing_soon(self._bootstrap_servers) as producer:
+                async with _closing_soon(self._log) as producer:
                     await self._serve(producer)
             except LogUnavailable as error:
                 self._say_lost(error)
@@ -121,7 +122,7 @@ class Appender:
         while True:
             try:
                 made = await create_topics(
-                    self._bootstrap_servers, partitions=self._partitions, replication_factor=self._replication_factor
+                    self._log, partitions=self._partitions, replication_factor=self._replication_factor
                 )
             except LogUnavailable as error:
                 self._say_lost(error)
@@ -145,7 +146,7 @@ class Appender:
 
 @contextlib.asynccontextmanager
 async def open_appender(
-    bootstrap_servers: str,
+    log: LogConnection,
     *,
     partitions: int,
     replication_factor: int,
@@ -156,9 +157,7 @@ async def open_appender(
 
     :param on_end: called when it can connect no more; then leave the block, which raises the cause.
     """
-    appender = Appender(
-        bootstrap_servers, partitions=partitions, replication_factor=replication_factor, deadline_s=deadline_s
-    )
+    appender = Appender(log, partitions=partitions, replication_factor=replication_factor, deadline_s=deadline_s)
     keeper = asyncio.create_task(appender.keep_connected())
     keeper.add_done_callback(lambda _: on_end())
     try:
@@ -170,11 +169,9 @@ async def open_appender(
 
 
 @contextlib.asynccontextmanager
-async def _closing_soon(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+async def _closing_soon(log: LogConnection) -> AsyncIterator[AIOKafkaProducer]:
     """A producer whose closing, which flushes, does not wait for ever for a log that is gone."""
-    opened = open_producer(
-        bootstrap_servers, linger_ms=0, max_batch_size=_MAX_BATCH_BYTES, request_timeout_ms=_REQUEST_TIMEOUT_MS
-    )
+    opened = open_producer(log, linger_ms=0, max_batch_size=_MAX_BATCH_BYTES, request_timeout_ms=_REQUEST_TIMEOUT_MS)
     producer = await opened.__aenter__()
     try:
         yield producer

@@ -39,10 +39,10 @@ async def serve(
     stopping: asyncio.Event,
 ) -> None:
     """Serve until `stopping` is set; `on_ready` is called once deliveries can be stored."""
-    bootstrap_servers = settings.log_address
+    log = settings.log
     refusals = Refusals()
     async with open_appender(
-        bootstrap_servers,
+        log,
         partitions=settings.partitions,
         replication_factor=settings.replication_factor,
         on_end=stopping.set,

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError, for_code
 
 from postcall.errors import LogUnavailable
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.topics import ALL_TOPICS, MAX_RECORD_BYTES
 
@@ -23,19 +24,19 @@ _LEADERS_LIMIT_S = 15
 
 
 @asynccontextmanager
-async def open_producer(bootstrap_servers: str, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+async def open_producer(log: LogConnection, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """An idempotent producer that is acknowledged by all in-sync replicas.
 
     :raises LogUnavailable: nothing answers at the address.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **log.client_options(),
         acks="all",
         enable_idempotence=True,
         max_request_size=MAX_RECORD_BYTES,
         **options,
     )
-    await _start(producer, bootstrap_servers)
+    await _start(producer, log)
     try:
         yield producer
     finally:
@@ -43,20 +44,20 @@ async def open_producer(bootstrap_servers: str, **options: Any) -> AsyncIterator
 
 
 @asynccontextmanager
-async def open_consumer(bootstrap_servers: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_consumer(log: LogConnection, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer that commits nothing by itself and can fetch the largest record.
 
     :raises LogUnavailable: nothing answers at the address.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **log.client_options(),
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_bytes=2 * MAX_RECORD_BYTES,
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
         **options,
     )
-    await _start(consumer, bootstrap_servers)
+    await _start(consumer, log)
     try:
         yield consumer
     finally:
@@ -64,13 +65,13 @@ async def open_consumer(bootstrap_servers: str, **options: Any) -> AsyncIterator
 
 
 @asynccontextmanager
-async def open_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(log: LogConnection) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client.
 
     :raises LogUnavailable: nothing answers at the address.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await _start(admin, bootstrap_servers)
+    admin = AIOKafkaAdminClient(**log.client_options())
+    await _start(admin, log)
     try:
         yield admin
     finally:
@@ -106,13 +107,13 @@ def to_record(message: Any) -> Record:
     )
 
 
-async def create_topics(bootstrap_servers: str, *, partitions: int, replication_factor: int) -> list[str]:
+async def create_topics(log: LogConnection, *, partitions: int, replication_factor: int) -> list[str]:
     """Make the topics that are not there yet; returns their names, once all topics can be written to.
 
     :raises LogUnavailable: nothing answers at the address, or it refuses.
     """
     configs = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)}
-    async with open_admin(bootstrap_servers) as admin:
+    async with open_admin(log) as admin:
         try:
             there = set(await admin.list_topics())
             missing = [topic.name for topic in ALL_TOPICS if topic.name not in there]
@@ -155,7 +156,7 @@ def _is_led(topic: dict[str, Any]) -> bool:
     return not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
 
 
-async def _start(client: Any, bootstrap_servers: str) -> None:
+async def _start(client: Any, log: LogConnection) -> None:
     try:
         await client.start()
     except BaseException as error:
@@ -164,4 +165,4 @@ async def _start(client: Any, bootstrap_servers: str) -> None:
         await stop()
         if not isinstance(error, KafkaError | OSError):
             raise
-        raise LogUnavailable(f"No Kafka answers at {bootstrap_servers}. Is the log running?") from error
+        raise LogUnavailable(f"No Kafka answers at {log}. Is the log running?") from error

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin, open_consumer
+from postcall.log_connection import LogConnection
 from postcall.topics import ALL_TOPICS, STAGE_INPUTS, stage_group
 
 # Apache Kafka makes its topic for groups when somebody looks for the first: it took a fifth of a second, idle.
@@ -42,17 +43,17 @@ class LogState:
     stages: tuple[StageLag, ...]
 
 
-async def read_log_state(bootstrap_servers: str) -> LogState:
+async def read_log_state(log: LogConnection) -> LogState:
     """Ask the log.
 
     :raises LogUnavailable: it does not answer.
     """
-    async with open_admin(bootstrap_servers) as admin, open_consumer(bootstrap_servers) as consumer:
+    async with open_admin(log) as admin, open_consumer(log) as consumer:
         try:
             marks = await consumer.end_offsets(await _all_partitions(admin))
             stages = [await _stage_lag(admin, stage, topic.name, marks) for stage, topic in STAGE_INPUTS.items()]
         except KafkaError as error:
-            raise LogUnavailable(f"The log at {bootstrap_servers} does not answer: {error!r}.") from error
+            raise LogUnavailable(f"The log at {log} does not answer: {error!r}.") from error
     return LogState(high_watermarks=marks, stages=tuple(stages))
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from postcall.instance import Instance, hold_directory, write_instance
 from postcall.kafka import create_topics
+from postcall.log_connection import LogConnection
 from postcall.service import address_of, open_listener
 from postcall.settings import Configuration, Service, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
@@ -24,6 +25,7 @@ class Pipeline:
     """A running pipeline: where it is, and who keeps its processes."""
 
     instance: Instance
+    log: LogConnection
     supervisor: Supervisor
 
 
@@ -47,10 +49,14 @@ async def run_pipeline(
     ):
         supervisor = Supervisor(on_change=on_change, output=output)
         try:
-            log = settings.kafka or await start_broker(supervisor, configuration)
+            log = settings.log if settings.kafka else await start_broker(supervisor, configuration)
             await create_topics(log, partitions=settings.partitions, replication_factor=settings.replication_factor)
-            instance = Instance(ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=log)
-            handed_down = {"POSTCALL_KAFKA": log, INSTANCE_ID: instance.instance}
+            instance = Instance(
+                ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=str(log)
+            )
+            # An Apache Kafka is a setting like others; the embedded log's port may be any free one.
+            embedded = {} if settings.kafka else {"POSTCALL_BROKER_PORT": log.bootstrap_servers.rpartition(":")[2]}
+            handed_down = {INSTANCE_ID: instance.instance} | embedded
             listeners: dict[Service, socket.socket | None] = {"projections": private, "streams": None, "ingest": public}
             # Side by side, since each takes a second or two; they are stopped in the reverse of this order.
             await asyncio.gather(
@@ -60,13 +66,13 @@ async def run_pipeline(
                 )
             )
             write_instance(settings.data_dir, instance)
-            yield Pipeline(instance=instance, supervisor=supervisor)
+            yield Pipeline(instance=instance, log=log, supervisor=supervisor)
         finally:
             await supervisor.stop()
 
 
-async def start_broker(supervisor: Supervisor, configuration: Configuration) -> str:
-    """Start the embedded log; returns its address.
+async def start_broker(supervisor: Supervisor, configuration: Configuration) -> LogConnection:
+    """Start the embedded log; returns how it is reached.
 
     :raises UsageError: its port is taken.
     :raises ChildFailed: it could not start; it has said why on its stderr.
@@ -74,7 +80,7 @@ async def start_broker(supervisor: Supervisor, configuration: Configuration) -> 
     listener = open_listener("127.0.0.1", configuration.read(Settings).broker_port)
     address = address_of(listener)
     await supervisor.start(_child(configuration, "broker", listener=listener))
-    return address
+    return LogConnection(address)
 
 
 def _child(configuration: Configuration, service: Service, *, listener: socket.socket | None, **more: str) -> Child:

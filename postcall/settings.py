@@ -20,6 +20,7 @@ import dotenv
 from pydantic import TypeAdapter, ValidationError
 
 from postcall.errors import SettingsError
+from postcall.log_connection import LogConnection, LogSecurity, SaslMechanism, SecurityProtocol
 from postcall.topics import MAX_BODY_BYTES
 
 Service = Literal["broker", "ingest", "streams", "projections"]
@@ -46,7 +47,7 @@ def setting(
 class Settings:
     """The settings of postcall itself; each source and stage may declare more of its own."""
 
-    data_dir: Path = setting(Path(".postcall/data"), "where everything is kept")  # noqa: RUF009 - `setting` is a dataclass field
+    data_dir: Path = setting(Path(".postcall/data"), "where everything is kept")
     host: str = setting("0.0.0.0", "address of the public door")  # noqa: S104 - vendors must reach it
     port: int = setting(8000, "port of the public door (0 = any free one)")
     private_host: str = setting("127.0.0.1", "address of SQL and metrics")
@@ -55,6 +56,16 @@ class Settings:
         None, "token for the private port; needed on any address but loopback", secret=True, held_by=("projections",)
     )
     kafka: str | None = setting(None, "bootstrap servers of Apache Kafka, host:port,…; none = the embedded log")
+    kafka_security_protocol: SecurityProtocol = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    kafka_sasl_mechanism: SaslMechanism = setting("SCRAM-SHA-512", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str | None = setting(None, "user name at Apache Kafka")
+    kafka_sasl_password: str | None = setting(None, "password at Apache Kafka", secret=True)
+    kafka_ca_file: Path | None = setting(
+        None, "certificates (PEM) that may vouch for Apache Kafka; none = those that the system trusts"
+    )
+    kafka_certificate_file: Path | None = setting(None, "own certificate (PEM), where Apache Kafka asks for one (mTLS)")
+    kafka_key_file: Path | None = setting(None, "its private key (PEM); none = it is in the certificate's file")
+    kafka_key_password: str | None = setting(None, "password of the private key", secret=True)
     broker_port: int = setting(9092, "port of the embedded log (0 = any free one)")
     partitions: int = setting(4, "partitions of each topic that is keyed by session")
     replication_factor: int = setting(1, "replicas of each partition, on Apache Kafka")
@@ -76,9 +87,31 @@ class Settings:
     reporting_timezone: str = setting("UTC", "time zone in which views cut days")
 
     @property
-    def log_address(self) -> str:
-        """The bootstrap servers of the log: Apache Kafka's, or the embedded log's on this machine."""
-        return self.kafka or f"127.0.0.1:{self.broker_port}"
+    def log(self) -> LogConnection:
+        """How the log is reached: Apache Kafka, or the embedded log on this machine.
+
+        :raises SettingsError: the security settings do not fit together.
+        """
+        return self.log_at(self.kafka or f"127.0.0.1:{self.broker_port}")
+
+    def log_at(self, bootstrap_servers: str) -> LogConnection:
+        """The log at another address; the security settings are Apache Kafka's, the embedded log has none.
+
+        :raises SettingsError: the security settings do not fit together.
+        """
+        if self.kafka is None:
+            return LogConnection(bootstrap_servers)
+        security = LogSecurity(
+            protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username,
+            sasl_password=self.kafka_sasl_password,
+            ca_file=self.kafka_ca_file,
+            certificate_file=self.kafka_certificate_file,
+            key_file=self.kafka_key_file,
+            key_password=self.kafka_key_password,
+        )
+        return LogConnection(bootstrap_servers, security)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

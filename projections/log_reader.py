@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from postcall.checksums import record_checksum
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin, open_consumer
+from postcall.log_connection import LogConnection
 from projections.batch import LogRecord
 from projections.errors import LogMismatch
 from projections.sql_files import INPUT_TOPICS, PROJECTIONS, load_sql
@@ -58,15 +59,15 @@ class LogReader:
 
 
 @asynccontextmanager
-async def open_reader(bootstrap_servers: str, checkpoints: Sequence[Checkpoint]) -> AsyncIterator[LogReader]:
+async def open_reader(log: LogConnection, checkpoints: Sequence[Checkpoint]) -> AsyncIterator[LogReader]:
     """Open the log at the checkpoints.
 
     :raises LogUnavailable: it does not answer, or does not have the topics yet.
     :raises LogMismatch: it is not the log of these checkpoints.
     """
     try:
-        partitions, cluster_id = await _describe(bootstrap_servers)
-        async with open_consumer(bootstrap_servers) as consumer:
+        partitions, cluster_id = await _describe(log)
+        async with open_consumer(log) as consumer:
             consumer.assign(partitions)
             starts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
@@ -76,15 +77,15 @@ async def open_reader(bootstrap_servers: str, checkpoints: Sequence[Checkpoint])
                 await _seek(consumer, partition, checkpoint)
             yield LogReader(consumer, cluster_id=cluster_id, end_offsets=ends)
     except KafkaError as error:
-        raise LogUnavailable(f"The log at {bootstrap_servers} does not answer: {error!r}.") from error
+        raise LogUnavailable(f"The log at {log} does not answer: {error!r}.") from error
 
 
-async def _describe(bootstrap_servers: str) -> tuple[list[TopicPartition], str | None]:
+async def _describe(log: LogConnection) -> tuple[list[TopicPartition], str | None]:
     names = list(INPUT_TOPICS.values())
-    async with open_admin(bootstrap_servers) as admin:
+    async with open_admin(log) as admin:
         missing = set(names) - set(await admin.list_topics())
         if missing:
-            raise LogUnavailable(f"The log at {bootstrap_servers} has no topic {min(missing)} yet.")
+            raise LogUnavailable(f"The log at {log} has no topic {min(missing)} yet.")
         topics = await admin.describe_topics(names)
         cluster = await admin.describe_cluster()
     partitions = [

@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeVar
 import duckdb
 
 from postcall.errors import LogUnavailable
+from postcall.log_connection import LogConnection
 from projections.batch import Batch, build_batch
 from projections.errors import WarehouseDamaged
 from projections.log_reader import LogReader, open_reader
@@ -55,9 +56,9 @@ class Projector:
     """
 
     def __init__(
-        self, bootstrap_servers: str, open_warehouse: Callable[[], Warehouse], *, on_reading: Callable[[], None]
+        self, log: LogConnection, open_warehouse: Callable[[], Warehouse], *, on_reading: Callable[[], None]
     ) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._log = log
         self._open_warehouse = open_warehouse
         self._on_reading = on_reading
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
@@ -118,7 +119,7 @@ class Projector:
         if self._is_replaced:
             await self._switch()
         checkpoints = await self._in_writer(self._warehouse.checkpoints)
-        async with open_reader(self._bootstrap_servers, checkpoints) as reader:
+        async with open_reader(self._log, checkpoints) as reader:
             self._warehouse.cluster_id = reader.cluster_id
             self._reader = reader
             logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})

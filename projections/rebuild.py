@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from postcall.log_connection import LogConnection
 from projections.files import make_serving, next_path, remove, remove_all_but, serving_path
 from projections.projector import Projector
 from projections.sql_files import PROJECTIONS
@@ -34,7 +35,7 @@ class RebuildProgress:
 
 
 async def rebuild_warehouse(
-    data_dir: Path, bootstrap_servers: str, *, reporting_timezone: str
+    data_dir: Path, log: LogConnection, *, reporting_timezone: str
 ) -> AsyncGenerator[RebuildProgress, None]:
     """Make the next warehouse, say how far it is every moment, and let it serve; the last progress is the done one.
 
@@ -44,7 +45,7 @@ async def rebuild_warehouse(
     successor = next_path(serving)
     remove(successor)
     projector = Projector(
-        bootstrap_servers, partial(Warehouse, successor, reporting_timezone=reporting_timezone), on_reading=lambda: None
+        log, partial(Warehouse, successor, reporting_timezone=reporting_timezone), on_reading=lambda: None
     )
     records = 0
     async with _running(projector) as running:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from postcall.instance import Instance, find_instance, hold_directory
+from postcall.log_connection import LogConnection
 from postcall.pipeline import start_broker
 from postcall.settings import Configuration, Settings
 from postcall.supervisor import Supervisor
@@ -85,9 +86,9 @@ async def _replay_here(configuration: Configuration, settings: Settings) -> Asyn
         raise WarehouseMissing(f"There is no log in {settings.data_dir} to replay. `postcall up` starts one.")
     with hold_directory(settings.data_dir), hold_warehouse(settings.data_dir):
         async with (
-            _log(configuration, settings) as bootstrap_servers,
+            _log(configuration, settings) as log,
             aclosing(
-                rebuild_warehouse(settings.data_dir, bootstrap_servers, reporting_timezone=settings.reporting_timezone)
+                rebuild_warehouse(settings.data_dir, log, reporting_timezone=settings.reporting_timezone)
             ) as replay,
         ):
             async for progress in replay:
@@ -95,10 +96,10 @@ async def _replay_here(configuration: Configuration, settings: Settings) -> Asyn
 
 
 @asynccontextmanager
-async def _log(configuration: Configuration, settings: Settings) -> AsyncIterator[str]:
+async def _log(configuration: Configuration, settings: Settings) -> AsyncIterator[LogConnection]:
     """The log, started for the time of the block where it is the embedded one."""
     supervisor = Supervisor()
     try:
-        yield settings.kafka or await start_broker(supervisor, configuration)
+        yield settings.log if settings.kafka else await start_broker(supervisor, configuration)
     finally:
         await supervisor.stop()

@@ -44,13 +44,11 @@ async def serve(
     :raises UsageError: the address needs a token, and there is none.
     """
     guard = Guard(host=listener.getsockname()[0], token=settings.private_token)
-    bootstrap_servers = settings.log_address
+    log = settings.log
     open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
-    projector = Projector(bootstrap_servers, open_warehouse, on_reading=_once(on_ready))
+    projector = Projector(log, open_warehouse, on_reading=_once(on_ready))
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
-    rebuild = partial(
-        rebuild_warehouse, settings.data_dir, bootstrap_servers, reporting_timezone=settings.reporting_timezone
-    )
+    rebuild = partial(rebuild_warehouse, settings.data_dir, log, reporting_timezone=settings.reporting_timezone)
     api = PrivateApi(runner=runner, projector=projector, rebuild=rebuild, instance=os.environ.get(INSTANCE_ID))
     with hold_warehouse(settings.data_dir):
         try:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import append, open_producer
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.topics import MAX_RECORD_BYTES
 from streams.errors import RecordTooLarge
@@ -31,8 +32,8 @@ _OVERHEAD_BYTES = 1024
 class Appender:
     """Appends records to the log. The producer is opened when it is first needed; calls may overlap."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, log: LogConnection) -> None:
+        self._log = log
         self._opened = AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
@@ -63,9 +64,7 @@ class Appender:
         async with self._lock:
             if self._producer is None:
                 self._producer = await self._opened.enter_async_context(
-                    open_producer(
-                        self._bootstrap_servers, max_batch_size=_BATCH_BYTES, request_timeout_ms=_REQUEST_TIMEOUT_MS
-                    )
+                    open_producer(self._log, max_batch_size=_BATCH_BYTES, request_timeout_ms=_REQUEST_TIMEOUT_MS)
                 )
             return self._producer
 

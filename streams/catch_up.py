@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from postcall.checksums import record_checksum
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer, to_record
+from postcall.log_connection import LogConnection
 from postcall.records import Record
 from streams.errors import LogMismatch
 from streams.work_index import WorkIndex
@@ -33,7 +34,7 @@ async def catch_up(
     *,
     topics: Sequence[str],
     apply: Callable[[Record], None],
-    bootstrap_servers: str,
+    log: LogConnection,
 ) -> int:
     """Apply what a partition of the topics, in their order, holds beyond the index's positions; returns the count.
 
@@ -42,7 +43,7 @@ async def catch_up(
     """
     places = [TopicPartition(topic, partition) for topic in topics]
     try:
-        async with open_consumer(bootstrap_servers, max_poll_records=_BATCH_RECORDS) as consumer:
+        async with open_consumer(log, max_poll_records=_BATCH_RECORDS) as consumer:
             consumer.assign(places)
             marks = await consumer.end_offsets(places)
             ends = {place: marks[place] for place in places}

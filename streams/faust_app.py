@@ -15,6 +15,7 @@ from typing import Any
 import faust
 from faust.tables import TableManager
 
+from postcall.log_connection import LogConnection
 from postcall.topics import MAX_RECORD_BYTES
 from streams.stage import Stage
 
@@ -35,9 +36,7 @@ class _NoTables(TableManager):  # type: ignore[misc]  # Faust has no types
         await asyncio.sleep(0)
 
 
-def build_app(
-    stage: Stage, body: Callable[[Any], Awaitable[None]], *, bootstrap_servers: str, data_dir: Path
-) -> faust.App:
+def build_app(stage: Stage, body: Callable[[Any], Awaitable[None]], *, log: LogConnection, data_dir: Path) -> faust.App:
     """The app of one stage, with `body` as its only agent. Make it in the event loop that is to run it.
 
     - `concurrency=1`: with more, Faust commits past a record that is still being worked on.
@@ -51,7 +50,8 @@ def build_app(
     app = faust.App(
         stage.group,
         env={},
-        broker=[f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")],
+        broker=[f"kafka://{server.strip()}" for server in log.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(log),
         datadir=directory,
         key_serializer="raw",
         value_serializer="raw",
@@ -73,3 +73,17 @@ def build_app(
     topic = app.topic(stage.reads.name, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=stage.name, concurrency=1)(body)
     return app
+
+
+def _credentials(log: LogConnection) -> faust.auth.Credentials | None:
+    """What the log asks for, in Faust's words."""
+    options = log.client_options()
+    ssl_context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            mechanism=options["sasl_mechanism"],
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=ssl_context,
+        )
+    return faust.SSLCredentials(ssl_context) if ssl_context is not None else None

@@ -34,7 +34,7 @@ async def run_stage_process(name: str, configuration: Configuration, lifeline: L
     try:
         await run_stage(
             build_stage(name, configuration),
-            bootstrap_servers=settings.log_address,
+            log=settings.log,
             data_dir=settings.data_dir,
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,

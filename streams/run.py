@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from postcall.errors import LogUnavailable, PostcallError
 from postcall.kafka import open_admin
+from postcall.log_connection import LogConnection
 from streams.assignments import Assignments
 from streams.errors import StageCrashed
 from streams.failures import describe_failure, pause_after
@@ -36,7 +37,7 @@ _STAGE_CLOSE_LIMIT_S = 4.0
 
 
 async def run_stage(
-    stage: Stage, *, bootstrap_servers: str, data_dir: Path, on_ready: Callable[[], None], stopping: asyncio.Event
+    stage: Stage, *, log: LogConnection, data_dir: Path, on_ready: Callable[[], None], stopping: asyncio.Event
 ) -> None:
     """Run a stage until `stopping` is set.
 
@@ -44,7 +45,7 @@ async def run_stage(
     :raises PostcallError: the stage cannot run; says why.
     """
     stop = asyncio.create_task(stopping.wait())
-    consume = asyncio.create_task(_consume(stage, bootstrap_servers, data_dir, on_ready))
+    consume = asyncio.create_task(_consume(stage, log, data_dir, on_ready))
     try:
         await asyncio.wait([stop, consume], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -55,12 +56,12 @@ async def run_stage(
         raise result
 
 
-async def _consume(stage: Stage, bootstrap_servers: str, data_dir: Path, on_ready: Callable[[], None]) -> None:
-    await wait_for_topic(stage.reads.name, bootstrap_servers=bootstrap_servers)
+async def _consume(stage: Stage, log: LogConnection, data_dir: Path, on_ready: Callable[[], None]) -> None:
+    await wait_for_topic(stage.reads.name, log=log)
     async with _opened(stage):
         assignments = Assignments(stage, on_ready=on_ready)
         intake = Intake(stage, until_owned=assignments.until_owned)
-        app = build_app(stage, intake.receive, bootstrap_servers=bootstrap_servers, data_dir=data_dir)
+        app = build_app(stage, intake.receive, log=log, data_dir=data_dir)
         assignments.listen(app)
         started = asyncio.Event()
         parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app, started))]
@@ -81,19 +82,19 @@ async def _consume(stage: Stage, bootstrap_servers: str, data_dir: Path, on_read
                 raise result
 
 
-async def wait_for_topic(topic: str, *, bootstrap_servers: str) -> None:
+async def wait_for_topic(topic: str, *, log: LogConnection) -> None:
     """Return once the log answers and has the topic; says once what it waits for."""
     failures = 0
-    while problem := await _find_problem(topic, bootstrap_servers):
+    while problem := await _find_problem(topic, log):
         if not failures:
             logger.warning("Waiting for the log: %s", problem, extra={"action": "log_awaited"})
         failures += 1
         await asyncio.sleep(min(pause_after(failures), _LONGEST_PROBE_PAUSE_S))
 
 
-async def _find_problem(topic: str, bootstrap_servers: str) -> str | None:
+async def _find_problem(topic: str, log: LogConnection) -> str | None:
     try:
-        async with open_admin(bootstrap_servers) as admin:
+        async with open_admin(log) as admin:
             is_there = topic in await admin.list_topics()
     except (LogUnavailable, KafkaError) as error:
         return describe_failure(error)

@@ -18,6 +18,7 @@ from uuid import UUID
 from postcall.dead_letters import DeadLetter
 from postcall.errors import UnreadableRecord
 from postcall.log import open_record
+from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.records import Record
 from postcall.requests import Request
@@ -44,12 +45,12 @@ _LONGEST_WAIT_S = 60.0
 class SlowStage(Stage, Generic[R]):
     """Runs a `Worker` on a topic of requests."""
 
-    def __init__(self, worker: Worker[R], *, bootstrap_servers: str, data_dir: Path) -> None:
+    def __init__(self, worker: Worker[R], *, log: LogConnection, data_dir: Path) -> None:
         self.name = worker.stage
         self._worker = worker
-        self._bootstrap_servers = bootstrap_servers
+        self._log = log
         self._index = WorkIndex(data_dir / "streams" / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
-        self._appender = Appender(bootstrap_servers)
+        self._appender = Appender(log)
         self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
         self._owned: set[int] = set()
         self._slots = asyncio.Semaphore(worker.concurrency)
@@ -87,9 +88,7 @@ class SlowStage(Stage, Generic[R]):
     async def catch_up(self, partition: int) -> None:
         """Read this partition's requests, outcomes and dead letters up to now."""
         topics = (self._worker.requests.name, self._worker.outcomes.name, DEAD_LETTERS.name)
-        count = await catch_up(
-            self._index, partition, topics=topics, apply=self._note, bootstrap_servers=self._bootstrap_servers
-        )
+        count = await catch_up(self._index, partition, topics=topics, apply=self._note, log=self._log)
         logger.log(
             logging.INFO if count else logging.DEBUG,
             "Caught up with a partition",

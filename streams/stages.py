@@ -25,7 +25,7 @@ def _normalize(configuration: Configuration) -> Stage:
     from streams.normalize import normalize  # noqa: PLC0415 - as above
 
     derive = partial(normalize, sources=load_sources(configuration))
-    return TransformStage("normalize", derive, bootstrap_servers=configuration.read(Settings).log_address)
+    return TransformStage("normalize", derive, log=configuration.read(Settings).log)
 
 
 def _plan(configuration: Configuration) -> Stage:
@@ -33,7 +33,7 @@ def _plan(configuration: Configuration) -> Stage:
     from streams.plan import plan  # noqa: PLC0415 - as above
 
     derive = partial(plan, analyzers=ANALYZERS)
-    return TransformStage("plan", derive, bootstrap_servers=configuration.read(Settings).log_address)
+    return TransformStage("plan", derive, log=configuration.read(Settings).log)
 
 
 def _recordings(configuration: Configuration) -> Stage:
@@ -50,7 +50,7 @@ def _insights(configuration: Configuration) -> Stage:
 
 def _slow(worker: Any, configuration: Configuration) -> Stage:
     settings = configuration.read(Settings)
-    return SlowStage(worker, bootstrap_servers=settings.log_address, data_dir=settings.data_dir)
+    return SlowStage(worker, log=settings.log, data_dir=settings.data_dir)
 
 
 _BUILDERS: Final[dict[str, Callable[[Configuration], Stage]]] = {

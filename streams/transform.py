@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from postcall.dead_letters import ErrorClass, dead_letter
 from postcall.errors import PostcallError, UnreadableRecord
 from postcall.log import encode
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from streams.appender import Appender, require_fitting
 from streams.errors import RecordTooLarge
@@ -26,10 +27,10 @@ Derive = Callable[[Record], Sequence[NewRecord]]
 class TransformStage(Stage):
     """Appends what a pure function derives. A record that cannot be read becomes a dead letter."""
 
-    def __init__(self, name: str, derive: Derive, *, bootstrap_servers: str) -> None:
+    def __init__(self, name: str, derive: Derive, *, log: LogConnection) -> None:
         self.name = name
         self._derive = derive
-        self._appender = Appender(bootstrap_servers)
+        self._appender = Appender(log)
 
     async def close(self) -> None:
         """Close the producer."""

@@ -48,11 +48,12 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from postcall.lag import read_log_state
     from postcall.sources import SOURCE_MODULES
 
-    directory = Configuration.load(data_dir=data_dir).read(Settings).data_dir
+    settings = Configuration.load(data_dir=data_dir).read(Settings)
+    directory = settings.data_dir
     instance = find_instance(directory)
     if instance is None:
         raise PostcallError(f"No pipeline runs on {directory}. Start one: postcall up --data-dir {directory}")
-    state = asyncio.run(read_log_state(instance.log))
+    state = asyncio.run(read_log_state(settings.log_at(instance.log)))
     if as_json:
         stages = [dataclasses.asdict(stage) for stage in state.stages]
         _print_json({**instance.model_dump(), "stages": stages})

@@ -137,7 +137,7 @@ async def _settle(posting: asyncio.Task[Any], pipeline: Pipeline, api: PrivateAp
         if is_posted:
             posting.result()
         try:
-            progress = await read_progress(api, pipeline.instance.log)
+            progress = await read_progress(api, pipeline.log)
         except QueryFailed:
             # The projections service may just be restarting: the next look tells.
             was_settled = False

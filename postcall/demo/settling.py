@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from postcall.lag import read_log_state
+from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
 
 _COUNTS = """
@@ -49,7 +50,7 @@ class Progress:
         return self.lag == self.counts.recordings_pending == self.counts.insights_pending == 0
 
 
-async def read_progress(api: PrivateApi, log: str) -> Progress:
+async def read_progress(api: PrivateApi, log: LogConnection) -> Progress:
     """Look at the log first and at the warehouse after it, so that what is missed is counted as lag.
 
     :raises PostcallError: one of them does not answer.

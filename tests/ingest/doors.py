@@ -20,6 +20,7 @@ from ingest.refusals import Refusals
 from ingest.server import serve_application
 from ingest.webhooks import Limits, WebhookDoor
 from postcall.kafka import open_consumer, to_record
+from postcall.log_connection import LogConnection
 from postcall.records import Record
 from postcall.settings import Configuration
 from postcall.sources import load_verifiable_sources
@@ -73,7 +74,7 @@ async def open_door(
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     async with open_appender(
-        log_address, partitions=4, replication_factor=1, on_end=lambda: None, deadline_s=deadline_s
+        LogConnection(log_address), partitions=4, replication_factor=1, on_end=lambda: None, deadline_s=deadline_s
     ) as appender:
         endpoint = WebhookDoor(sources=sources, append=appender.append, limits=limits or Limits(), refusals=refusals)
         application = build_application(endpoint, is_ready=appender.is_ready)
@@ -87,7 +88,7 @@ async def open_door(
 
 async def read_webhooks(log_address: str) -> list[Record]:
     """All records of `postcall.webhooks`, in the order of each partition."""
-    async with open_consumer(log_address) as consumer:
+    async with open_consumer(LogConnection(log_address)) as consumer:
         partitions = [TopicPartition(WEBHOOKS.name, number) for number in range(4)]
         ends = await consumer.end_offsets(partitions)
         consumer.assign([partition for partition in partitions if ends[partition]])

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from postcall.errors import LogUnavailable
 from postcall.kafka import append, create_topics, open_consumer, open_producer
 from postcall.lag import read_log_state
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.topics import STAGE_INPUTS, WEBHOOKS, stage_group
 from tests.logs.errors import NoKafka
@@ -18,7 +19,7 @@ from tests.logs.real_kafka import kept_kafka
 
 
 async def lags(address: str) -> dict[str, int]:
-    return {stage.stage: stage.lag for stage in (await read_log_state(address)).stages}
+    return {stage.stage: stage.lag for stage in (await read_log_state(LogConnection(address))).stages}
 
 
 @pytest.fixture
@@ -38,17 +39,17 @@ async def test_a_log_without_topics_has_no_lag(log_address: str) -> None:
 
 @pytest.mark.kafka
 async def test_a_cluster_that_never_had_a_group_has_no_lag(new_cluster: str) -> None:
-    await create_topics(new_cluster, partitions=2, replication_factor=1)
+    await create_topics(LogConnection(new_cluster), partitions=2, replication_factor=1)
     assert await lags(new_cluster) == dict.fromkeys(STAGE_INPUTS, 0)
 
 
 @pytest.mark.both_logs
 async def test_lag_is_what_was_appended_and_not_committed(log_address: str) -> None:
-    await create_topics(log_address, partitions=1, replication_factor=1)
-    async with open_producer(log_address) as producer:
+    await create_topics(LogConnection(log_address), partitions=1, replication_factor=1)
+    async with open_producer(LogConnection(log_address)) as producer:
         await append(producer, [NewRecord(topic=WEBHOOKS.name, key=None, value=b"", headers=()) for _ in range(5)])
     assert await lags(log_address) == {**dict.fromkeys(STAGE_INPUTS, 0), "normalize": 5}
-    async with open_consumer(log_address, group_id=stage_group("normalize")) as consumer:
+    async with open_consumer(LogConnection(log_address), group_id=stage_group("normalize")) as consumer:
         partition = TopicPartition(WEBHOOKS.name, 0)
         consumer.assign([partition])
         await consumer.commit({partition: 3})
@@ -57,4 +58,4 @@ async def test_lag_is_what_was_appended_and_not_committed(log_address: str) -> N
 
 async def test_a_log_that_does_not_answer_is_told() -> None:
     with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:1"):
-        await read_log_state("127.0.0.1:1")
+        await read_log_state(LogConnection("127.0.0.1:1"))

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from postcall.kafka import append, create_topics, open_producer
+from postcall.log_connection import LogConnection
 from projections.query.runner import QueryRunner
 from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
@@ -76,8 +77,8 @@ def start_service(tmp_path: Path) -> Iterator[Callable[[str, Path], Service]]:
 
 async def fill_log(log_address: str, calls: range) -> None:
     """Append every record of these calls."""
-    await create_topics(log_address, partitions=2, replication_factor=1)
-    async with open_producer(log_address, linger_ms=5) as producer:
+    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    async with open_producer(LogConnection(log_address), linger_ms=5) as producer:
         await append(producer, make_records(calls))
 
 

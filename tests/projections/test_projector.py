@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from postcall.kafka import append, create_topics, open_producer
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from projections.errors import LogMismatch, WarehouseHeld
 from projections.files import hold_warehouse, serving_path
@@ -35,7 +36,7 @@ async def projecting(log_address: str, data_dir: Path) -> AsyncIterator[Projecto
     """A projector at work, until the block ends."""
     stopping = asyncio.Event()
     projector = Projector(
-        log_address, partial(open_serving, data_dir, reporting_timezone="UTC"), on_reading=lambda: None
+        LogConnection(log_address), partial(open_serving, data_dir, reporting_timezone="UTC"), on_reading=lambda: None
     )
     await projector.open()
     running = asyncio.create_task(projector.run(stopping))
@@ -75,8 +76,8 @@ async def project_all(log_address: str, data_dir: Path) -> dict[str, list[tuple[
 
 
 async def test_a_record_is_a_row_soon_after_it_is_appended(log_address: str, tmp_path: Path) -> None:
-    await create_topics(log_address, partitions=2, replication_factor=1)
-    async with projecting(log_address, tmp_path) as projector, open_producer(log_address) as producer:
+    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    async with projecting(log_address, tmp_path) as projector, open_producer(LogConnection(log_address)) as producer:
         for number in range(3):
             await append(producer, make_records(range(number, number + 1)))
             await eventually(
@@ -129,8 +130,8 @@ async def test_records_that_cannot_be_read_are_counted_and_stop_nothing(log_addr
             (b'{"session_id": "s"}', _headers("NeverHeardOf")),
         )
     ]
-    await create_topics(log_address, partitions=2, replication_factor=1)
-    async with open_producer(log_address) as producer:
+    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    async with open_producer(LogConnection(log_address)) as producer:
         await append(producer, [*broken[:3], *good, *broken[3:]])
     tables = await project_all(log_address, tmp_path)
     assert [row[0] for row in tables["sessions"]] == ["session-000000"]
@@ -142,7 +143,7 @@ async def test_a_warehouse_that_fails_is_opened_again_and_goes_on_from_its_check
     log_address: str, tmp_path: Path
 ) -> None:
     await fill_log(log_address, range(5))
-    async with projecting(log_address, tmp_path) as projector, open_producer(log_address) as producer:
+    async with projecting(log_address, tmp_path) as projector, open_producer(LogConnection(log_address)) as producer:
         await eventually(lambda: rows_of(projector, "SELECT count(*) FROM webhooks") == [(5,)])
         failing = projector.warehouse
         assert failing is not None
@@ -166,7 +167,7 @@ async def test_a_log_that_was_made_anew_is_refused(log_address: str, tmp_path: P
     checkpoints = warehouse.checkpoints()
     warehouse.close()
     with pytest.raises(LogMismatch, match="made anew"):
-        async with open_reader(log_address, checkpoints):
+        async with open_reader(LogConnection(log_address), checkpoints):
             pass
 
 
@@ -179,7 +180,7 @@ async def test_a_log_that_ends_before_the_checkpoint_is_refused(log_address: str
     checkpoints = warehouse.checkpoints()
     warehouse.close()
     with pytest.raises(LogMismatch, match="ends at offset"):
-        async with open_reader(log_address, checkpoints):
+        async with open_reader(LogConnection(log_address), checkpoints):
             pass
 
 

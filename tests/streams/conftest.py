@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from postcall.kafka import create_topics
+from postcall.log_connection import LogConnection
 from tests.streams.log_contents import PARTITIONS
 
 
 @pytest.fixture
 async def log(log_address: str) -> str:
     """The address of an embedded log that has all topics."""
-    await create_topics(log_address, partitions=PARTITIONS, replication_factor=1)
+    await create_topics(LogConnection(log_address), partitions=PARTITIONS, replication_factor=1)
     return log_address

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.requests import DownloadRecording
 from postcall.service import Lifeline, run_service
@@ -59,7 +60,7 @@ def read_ledger(ledger: Path) -> Counter[str]:
 
 def make_stage(worker: LedgerWorker, *, log: str, data_dir: Path) -> SlowStage[DownloadRecording]:
     """The slow stage around it."""
-    return SlowStage(worker, bootstrap_servers=log, data_dir=data_dir)
+    return SlowStage(worker, log=LogConnection(log), data_dir=data_dir)
 
 
 async def _work_slowly(request: DownloadRecording, attempt: int) -> Outcome:
@@ -74,7 +75,7 @@ def main(log: str, data_dir: Path) -> None:
         worker = LedgerWorker(data_dir / "ledger", answer=_work_slowly)
         stage = make_stage(worker, log=log, data_dir=data_dir)
         await run_stage(
-            stage, bootstrap_servers=log, data_dir=data_dir, on_ready=lifeline.ready, stopping=lifeline.stopping
+            stage, log=LogConnection(log), data_dir=data_dir, on_ready=lifeline.ready, stopping=lifeline.stopping
         )
 
     run_service("recordings", serve)

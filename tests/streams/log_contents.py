@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiokafka import TopicPartition
 
 from postcall.kafka import append, open_consumer, open_producer, to_record
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.topics import Topic
 
@@ -15,13 +16,13 @@ PARTITIONS = 4
 
 async def append_all(address: str, records: Sequence[NewRecord]) -> None:
     """Append records; durable on return."""
-    async with open_producer(address, max_batch_size=1024 * 1024) as producer:
+    async with open_producer(LogConnection(address), max_batch_size=1024 * 1024) as producer:
         await append(producer, records)
 
 
 async def count_records(address: str, topic: Topic) -> int:
     """How many records a topic holds."""
-    async with open_consumer(address) as consumer:
+    async with open_consumer(LogConnection(address)) as consumer:
         ends = await consumer.end_offsets([TopicPartition(topic.name, number) for number in range(PARTITIONS)])
     return sum(ends.values())
 
@@ -30,7 +31,7 @@ async def read_all(address: str, topic: Topic) -> list[Record]:
     """All records of a topic, partition by partition."""
     places = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
     records: list[Record] = []
-    async with open_consumer(address) as consumer:
+    async with open_consumer(LogConnection(address)) as consumer:
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         await consumer.seek_to_beginning(*places)

@@ -13,6 +13,7 @@ import pytest
 from postcall.dead_letters import DeadLetter
 from postcall.lag import read_log_state
 from postcall.log import open_record
+from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.settings import Configuration
 from postcall.sources import load_sources
@@ -32,7 +33,7 @@ BROKEN = NewRecord(topic=WEBHOOKS.name, key=b"s-1", value=b"not ours")
 
 
 def stage_of(log: str, derive: Derive = NORMALIZE, name: str = "normalize") -> TransformStage:
-    return TransformStage(name, derive, bootstrap_servers=log)
+    return TransformStage(name, derive, log=LogConnection(log))
 
 
 async def has(log: str, count: int, topic: Topic = EVENTS) -> bool:
@@ -139,14 +140,14 @@ async def test_no_offset_moves_before_the_stage_is_done_with_the_records(log: st
             await super().take(records)
 
     async def lag() -> int:
-        state = await read_log_state(log)
+        state = await read_log_state(LogConnection(log))
         return next(stage.lag for stage in state.stages if stage.stage == "normalize")
 
     async def is_caught_up() -> bool:
         return await lag() == 0
 
     await append_all(log, [deliver_message(number) for number in range(250)])
-    async with running(GatedStage("normalize", NORMALIZE, bootstrap_servers=log), log=log, data_dir=tmp_path):
+    async with running(GatedStage("normalize", NORMALIZE, log=LogConnection(log)), log=log, data_dir=tmp_path):
         await was_called.wait()
         await asyncio.sleep(1.3)  # two commit intervals: that nothing happens can only be waited for
         lag_meanwhile = await lag()
