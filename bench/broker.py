@@ -1,9 +1,9 @@
-"""The embedded log with aiokafka: records a second in and out, as a ratio to the disk under it.
+"""A log with aiokafka: records a second in and out, as a ratio to the disk under it.
 
 The ceiling writes the same bytes, in batches of the same size, into a table of the same shape in the same group commits
 (SQLite in WAL mode, one fsync each), without any protocol. Ratios of one run compare; those of two machines do not.
 
-    python bench/broker.py [--records 40000] [--bytes 1500]
+    python -m bench.broker [--log kafka] [--records 40000] [--bytes 1500]
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from bench.logs import add_log_option, open_logs
 
 _PARTITIONS = 4
 _BATCH_BYTES = 256 * 1024
@@ -27,18 +27,15 @@ _BATCH_BYTES = 256 * 1024
 async def main() -> None:
     """Measure, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_log_option(parser)
     parser.add_argument("--records", type=int, default=40_000)
     parser.add_argument("--bytes", type=int, default=1500)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         ceiling = write_rows(Path(directory) / "ceiling.sqlite3", options.records, options.bytes)
-        process, address = start_log(Path(directory))
-        try:
-            records_in = await produce(address, options.records, options.bytes)
-            records_out = await consume(address, options.records)
-        finally:
-            process.terminate()
-            process.communicate()
+    with open_logs(options.log) as empty_log, empty_log() as log:
+        records_in = await produce(log.bootstrap_servers, options.records, options.bytes)
+        records_out = await consume(log.bootstrap_servers, options.records)
     print(f"{'ceiling: rows, no protocol':28} {ceiling:10,.0f} records/s")
     print(
         f"{'in: produced and acknowledged':28} {records_in:10,.0f} records/s  {records_in / ceiling:.2f} of the ceiling"
@@ -67,17 +64,6 @@ def write_rows(path: Path, records: int, record_bytes: int) -> float:
     seconds = time.perf_counter() - began
     connection.close()
     return written / seconds
-
-
-def start_log(data_dir: Path) -> tuple[subprocess.Popen[str], str]:
-    """A log as a process of its own, and its address."""
-    command = "from broker.commands import commands; commands()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", command, "--data-dir", str(data_dir), "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    return process, next(word for word in line.split() if word.startswith("127.0.0.1:"))
 
 
 async def produce(address: str, records: int, record_bytes: int) -> float:

@@ -1,8 +1,10 @@
 """Signed webhooks of 3 kB, acknowledged by the log, against the same server with HMAC only and no log.
 
-Run it with `python -m bench.ingest`. Both servers are measured in turn, several rounds in one run, so that the ratio
-holds on any machine. Client, log and server are processes of their own; on two cores client and log share one, so
-the server's own time per request is printed beside the throughput.
+    python -m bench.ingest [--log kafka] [--requests 10000]
+
+Both servers are measured in turn, several rounds in one run, so that the ratio holds on any machine. Client, log and
+server are processes of their own; on two cores client and log share one, so the server's own time per request is
+printed beside the throughput.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
+from bench.logs import add_log_option, open_logs
 
 SECRET = "whsec_bench"  # noqa: S105 - made up for this run
 BODIES = 500
@@ -106,7 +109,7 @@ import socket, sys, uvloop
 from bench.ingest import serve_hmac_only
 uvloop.run(serve_hmac_only(socket.socket(fileno=int(sys.argv[2]))))
 """
-COMMANDS = "from {room}.commands import commands; commands()"
+INGEST = "from ingest.commands import commands; commands()"
 
 
 def make_requests() -> list[bytes]:
@@ -211,14 +214,14 @@ def show(name: str, rounds: list[Measurement]) -> Measurement:
 def main() -> None:
     """Measure both servers and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
+    add_log_option(parser)
     parser.add_argument("--requests", type=int, default=10_000, help="a round")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as data_dir, contextlib.ExitStack() as stack:
-        log = stack.enter_context(start(COMMANDS.format(room="broker"), "--data-dir", data_dir))
-        ingest = COMMANDS.format(room="ingest")
-        logged = stack.enter_context(start(ingest, "--kafka", f"127.0.0.1:{log.port}"))
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(stack.enter_context(open_logs(options.log))())
+        logged = stack.enter_context(start(INGEST, "--kafka", str(log)))
         hmac_only = stack.enter_context(start(HMAC_ONLY))
         for service in (logged, hmac_only):
             measure(service, BODIES, options.connections)

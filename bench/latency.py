@@ -1,6 +1,6 @@
 """From a webhook to the row that live SQL shows: the whole pipeline under a steady load.
 
-    python -m bench.latency [--rate 100] [--seconds 20] [--rounds 3] [--show-cpu]
+    python -m bench.latency [--log kafka] [--rate 100] [--seconds 20] [--rounds 3] [--show-cpu]
 
 The real pipeline runs on free ports in a new directory. Signed `session.end` webhooks of 3 kB come in at a steady rate,
 whether or not the ones before are answered, while one client asks live SQL again and again which sessions are there.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import statistics
@@ -28,6 +29,7 @@ import uvloop
 from aiokafka import TopicPartition
 
 from bench.ingest import SECRET, make_request
+from bench.logs import add_log_option, open_logs
 from postcall.kafka import open_consumer
 from postcall.log_connection import LogConnection
 from postcall.pipeline import run_pipeline
@@ -133,11 +135,11 @@ async def watch_sql(url: str, names: Sequence[str], timings: Timings) -> None:
             await asyncio.sleep(_POLL_PAUSE_S)
 
 
-async def read_timestamps(log: str, timings: Timings) -> None:
+async def read_timestamps(log: LogConnection, timings: Timings) -> None:
     """When the log was given each delivery and each event, as its records say."""
     for topic, times in ((WEBHOOKS.name, timings.received), (EVENTS.name, timings.normalized)):
         places = [TopicPartition(topic, number) for number in range(_PARTITIONS)]
-        async with open_consumer(LogConnection(log)) as consumer:
+        async with open_consumer(log) as consumer:
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)
@@ -146,11 +148,14 @@ async def read_timestamps(log: str, timings: Timings) -> None:
                     times.update({record.key.decode(): record.timestamp / 1000 for record in records})
 
 
-async def run_round(rate: float, seconds: float, timings: Timings, *, show_cpu: bool) -> list[str]:
+async def run_round(
+    rate: float, seconds: float, timings: Timings, *, kafka: LogConnection | None, show_cpu: bool
+) -> list[str]:
     """Run a pipeline under load; returns the sessions that count."""
     with tempfile.TemporaryDirectory() as directory:
+        ports = {"port": 0, "private_port": 0, "broker_port": 0}
         configuration = Configuration(
-            flags={"data_dir": Path(directory), "host": "127.0.0.1", "port": 0, "private_port": 0, "broker_port": 0},
+            flags={"data_dir": Path(directory), "host": "127.0.0.1", "kafka": kafka and str(kafka)} | ports,
             environment={
                 "LAYERCODE_WEBHOOK_SECRET": SECRET,
                 "POSTCALL_LOG_LEVEL": "WARNING",
@@ -171,7 +176,7 @@ async def run_round(rate: float, seconds: float, timings: Timings, *, show_cpu: 
             if show_cpu:
                 _print_cpu(cpu_s, _cpu_by_process(), time.time() - began)
             door.close()
-            await read_timestamps(pipeline.instance.log, timings)
+            await read_timestamps(pipeline.log, timings)
     return names
 
 
@@ -254,9 +259,20 @@ def _percentile(ordered: Sequence[float], part: int) -> float:
     return ordered[min(len(ordered) - 1, len(ordered) * part // 100)]
 
 
+@contextlib.contextmanager
+def _kafka(kind: str) -> Iterator[LogConnection | None]:
+    """An empty Apache Kafka; None = the pipeline starts its embedded log itself."""
+    if kind == "embedded":
+        yield None
+        return
+    with open_logs(kind) as empty_log, empty_log() as log:
+        yield log
+
+
 def main() -> None:
     """Measure some rounds, and print each and the spread of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_log_option(parser)
     parser.add_argument("--rate", type=float, default=100, help="webhooks a second")
     parser.add_argument("--seconds", type=float, default=20, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="each with a pipeline of its own")
@@ -267,7 +283,10 @@ def main() -> None:
         timings = Timings()
         load = os.getloadavg()[0]
         print(f"round {number + 1}: load of the machine {load:.1f} on {os.cpu_count()} cores", flush=True)
-        names = uvloop.run(run_round(options.rate, options.seconds, timings, show_cpu=options.show_cpu))
+        with _kafka(options.log) as kafka:
+            names = uvloop.run(
+                run_round(options.rate, options.seconds, timings, kafka=kafka, show_cpu=options.show_cpu)
+            )
         results.append(show(timings, names))
     print(f"{options.rate:g} webhooks/s, post sent -> row seen, {options.rounds} rounds (to reach: p50 300, p99 1000):")
     for name, values in zip(("p50", "p99"), zip(*results, strict=True), strict=True):

@@ -1,8 +1,8 @@
 """How fast the warehouse comes back from the log, as a ratio to the same statements fed by `read_json` from files.
 
-    python bench/rebuild.py [--calls 4000] [--turns 18] [--profile]
+    python -m bench.rebuild [--log kafka] [--calls 4000] [--turns 18] [--profile]
 
-One run measures both on the same records: first the files, then the log (an embedded one, in a process of its own).
+One run measures both on the same records: first the files, then the log, which is a process of its own.
 What the ratio shows is what the log costs: its protocol, and the reading of headers.
 """
 
@@ -12,28 +12,21 @@ import argparse
 import asyncio
 import cProfile
 import pstats
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import duckdb
 import orjson
 
+from bench.logs import EmptyLog, add_log_option, open_logs
 from postcall.kafka import append, create_topics, open_producer
-from postcall.log_connection import LogConnection
 from postcall.records import Record
 from projections.batch import BATCH_SCHEMA, Batch, build_batch
 from projections.opening import open_serving
 from projections.projector import MAX_BATCH_RECORDS, Projector
 from projections.warehouse import Warehouse
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.projections.calls import make_records
 from tests.projections.logbook import number_records
 from tests.waiting import eventually
@@ -44,17 +37,18 @@ _CALLS_AT_ONCE = 500
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_log_option(parser)
     parser.add_argument("--calls", type=int, default=4_000)
     parser.add_argument("--turns", type=int, default=18)
     parser.add_argument("--profile", action="store_true", help="print where this process's Python spends its time")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, open_logs(arguments.log) as empty_log:
         records = number_records(make_records(range(arguments.calls), turns=arguments.turns))
         mean_bytes = sum(len(record.value) for record in records) / len(records)
         print(f"{arguments.calls} calls of {arguments.turns} turns: {len(records)} records of {mean_bytes:.0f} B")
         files_s = _measure_files(records, Path(directory) / "files")
         profile = cProfile.Profile() if arguments.profile else None
-        log_s = asyncio.run(_measure_log(arguments.calls, arguments.turns, Path(directory), profile))
+        log_s = asyncio.run(_measure_log(empty_log, arguments.calls, arguments.turns, Path(directory), profile))
     for name, seconds in (("read_json from files", files_s), ("from the log", log_s)):
         print(f"{name:22} {seconds:6.2f} s  {len(records) / seconds:9.0f} records/s")
     print(f"ratio {files_s / log_s:.2f} (to reach: 0.6)")
@@ -83,15 +77,17 @@ def _measure_files(records: list[Record], directory: Path) -> float:
     return seconds
 
 
-async def _measure_log(calls: int, turns: int, directory: Path, profile: cProfile.Profile | None) -> float:
-    with _embedded_log(directory / "log") as address:
-        await create_topics(LogConnection(address), partitions=4, replication_factor=1)
-        async with open_producer(LogConnection(address), linger_ms=5) as producer:
+async def _measure_log(
+    empty_log: EmptyLog, calls: int, turns: int, directory: Path, profile: cProfile.Profile | None
+) -> float:
+    with empty_log() as log:
+        await create_topics(log, partitions=4, replication_factor=1)
+        async with open_producer(log, linger_ms=5) as producer:
             for start in range(0, calls, _CALLS_AT_ONCE):
                 await append(producer, make_records(range(start, min(calls, start + _CALLS_AT_ONCE)), turns=turns))
         (directory / "data").mkdir()
         projector = Projector(
-            LogConnection(address),
+            log,
             partial(open_serving, directory / "data", reporting_timezone="UTC"),
             on_reading=lambda: None,
         )
@@ -114,20 +110,6 @@ async def _measure_log(calls: int, turns: int, directory: Path, profile: cProfil
             profile.disable()
         await projector.close()
     return seconds
-
-
-@contextmanager
-def _embedded_log(data_dir: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number = listener.fileno()
-        command = [sys.executable, "-m", "postcall", "broker", "--data-dir", str(data_dir), "--listen-fd", str(number)]
-        process = subprocess.Popen(command, pass_fds=[number], stderr=subprocess.DEVNULL)
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -4,21 +4,17 @@ The plain agent sends the same record on, through Faust's own producer, and awai
 100; it opens no record, and Faust commits some that are not acknowledged yet. Each has a log of its own, a
 process beside this one, filled before it starts. Ratios of one run compare; those of two machines do not.
 
-    python -m bench.streams [--records 5000]
+    python -m bench.streams [--log kafka] [--records 5000]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +24,7 @@ import orjson
 import uvloop
 from aiokafka import TopicPartition
 
+from bench.logs import EmptyLog, add_log_option, open_logs
 from postcall.deliveries import RawDelivery
 from postcall.kafka import append, create_topics, open_consumer, open_producer
 from postcall.log_connection import LogConnection
@@ -45,14 +42,15 @@ _PARTITIONS = 4
 _BATCH_RECORDS = 100
 _TURNS = 18
 
-Contender = Callable[[str, Path, asyncio.Event], Awaitable[None]]
+Contender = Callable[[LogConnection, Path, asyncio.Event], Awaitable[None]]
 
 
 async def main() -> None:
     """Measure, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_log_option(parser)
     parser.add_argument("--records", type=int, default=5000, help=f"in steps of {_BATCH_RECORDS}")
-    records = parser.parse_args().records
+    options = parser.parse_args()
     quieten_libraries()
     logging.getLogger("streams").setLevel(logging.WARNING)
     derive = partial(normalize, sources=load_sources(Configuration()))
@@ -61,35 +59,35 @@ async def main() -> None:
         "stage, forwarding": partial(run_transform, _copy),
         "stage, normalizing": partial(run_transform, derive),
     }
-    rates = {name: await measure(contender, records) for name, contender in contenders.items()}
+    with open_logs(options.log) as empty_log:
+        rates = {name: await measure(empty_log, contender, options.records) for name, contender in contenders.items()}
     ceiling = rates["plain agent, forwarding"]
     for name, rate in rates.items():
         print(f"{name:26} {rate:8,.0f} records/s  {rate / ceiling:.2f} of the plain agent")
 
 
-async def measure(contender: Contender, records: int) -> float:
+async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> float:
     """Records a second, from the moment it is ready until the last one is durable in the topic it writes."""
-    with tempfile.TemporaryDirectory() as directory:
-        async with running_log(Path(directory)) as address:
-            await create_topics(LogConnection(address), partitions=_PARTITIONS, replication_factor=1)
-            async with open_producer(LogConnection(address), max_batch_size=1024 * 1024) as producer:
-                for begin in range(0, records, 1000):
-                    await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])
-            stopping = asyncio.Event()
-            run = asyncio.ensure_future(contender(address, Path(directory), stopping))
-            seconds = await _time_until(address, records)
-            stopping.set()
-            await run
+    with tempfile.TemporaryDirectory() as directory, empty_log() as log:
+        await create_topics(log, partitions=_PARTITIONS, replication_factor=1)
+        async with open_producer(log, max_batch_size=1024 * 1024) as producer:
+            for begin in range(0, records, 1000):
+                await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])
+        stopping = asyncio.Event()
+        run = asyncio.ensure_future(contender(log, Path(directory), stopping))
+        seconds = await _time_until(log, records)
+        stopping.set()
+        await run
     return records / seconds
 
 
-async def run_transform(derive: Derive, address: str, data_dir: Path, stopping: asyncio.Event) -> None:
+async def run_transform(derive: Derive, log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
     """Our stage."""
-    stage = TransformStage("normalize", derive, log=LogConnection(address))
-    await run_stage(stage, log=LogConnection(address), data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
+    stage = TransformStage("normalize", derive, log=log)
+    await run_stage(stage, log=log, data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
 
 
-async def forward_plainly(address: str, data_dir: Path, stopping: asyncio.Event) -> None:
+async def forward_plainly(log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
     """The plain agent, under the same settings."""
 
     async def body(stream: Any) -> None:
@@ -101,36 +99,19 @@ async def forward_plainly(address: str, data_dir: Path, stopping: asyncio.Event)
                 await asyncio.gather(*sent)
                 sent.clear()
 
-    stage = TransformStage("normalize", _copy, log=LogConnection(address))
-    app = build_app(stage, body, log=LogConnection(address), data_dir=data_dir)
+    stage = TransformStage("normalize", _copy, log=log)
+    app = build_app(stage, body, log=log, data_dir=data_dir)
     app.conf.producer_max_batch_size = 1024 * 1024  # as ours, or the difference would be this alone
     await app.start()
     await stopping.wait()
     await app.stop()
 
 
-@contextlib.asynccontextmanager
-async def running_log(data_dir: Path) -> AsyncIterator[str]:
-    """An embedded log as a process; yields its address."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
-        [sys.executable, "-m", "postcall", "broker", "--data-dir", str(data_dir), "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        lines = iter(process.stderr.readline, "")
-        yield next(found.group() for line in lines if (found := re.search(r"127\.0\.0\.1:\d+", line)))
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-async def _time_until(address: str, records: int) -> float:
+async def _time_until(log: LogConnection, records: int) -> float:
     """Seconds from the first record written, which is when it began, to the last."""
     places = [TopicPartition(EVENTS.name, number) for number in range(_PARTITIONS)]
     began, before = 0.0, 0
-    async with open_consumer(LogConnection(address)) as consumer:
+    async with open_consumer(log) as consumer:
         while True:
             count = sum((await consumer.end_offsets(places)).values())
             if count and not began:
