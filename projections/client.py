@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import httpx
 
-from postcall.instance import Instance, find_instance
 from postcall.settings import Settings
 from projections.errors import QUERY_ERRORS, ProjectionError, QueryError
 from projections.query.runner import QueryRunner
 from projections.reading import open_read_only
+from projections.running import RunningService, find_service
 from projections.settings import QuerySettings
 
 AnswerFormat = Literal["json", "csv"]
@@ -38,10 +38,10 @@ def run_query(
     :raises QueryError: the statement was refused, failed, or was stopped.
     :raises ProjectionError: there is no warehouse, or nobody answers.
     """
-    instance = find_instance(settings.data_dir)
-    if instance is None:
+    service = find_service(settings.data_dir)
+    if service is None:
         return _run_here(sql, answer_format, settings=settings, query_settings=query_settings)
-    return _ask(instance, sql, answer_format, settings=settings, deadline_s=query_settings.sql_deadline_s)
+    return _ask(service, sql, answer_format, settings=settings, deadline_s=query_settings.sql_deadline_s)
 
 
 def _run_here(
@@ -59,17 +59,17 @@ def _run_here(
 
 
 def _ask(
-    instance: Instance, sql: str, answer_format: AnswerFormat, *, settings: Settings, deadline_s: float
+    service: RunningService, sql: str, answer_format: AnswerFormat, *, settings: Settings, deadline_s: float
 ) -> QueryResult:
     headers = {"authorization": f"Bearer {settings.private_token}"} if settings.private_token else {}
     try:
         with httpx.Client(
-            base_url=instance.private, headers=headers, timeout=2 * deadline_s + _GRACE_S, trust_env=False
+            base_url=service.private, headers=headers, timeout=2 * deadline_s + _GRACE_S, trust_env=False
         ) as client:
-            _check_instance(client, instance, settings.data_dir)
+            _check_instance(client, service, settings.data_dir)
             response = client.post("/v1/sql", json={"sql": sql, "format": answer_format})
     except httpx.HTTPError as error:
-        raise ProjectionError(f"The pipeline at {instance.private} does not answer SQL: {error}.") from error
+        raise ProjectionError(f"The pipeline at {service.private} does not answer SQL: {error}.") from error
     if response.status_code != 200:
         raise _read_error(response)
     return QueryResult(
@@ -79,11 +79,11 @@ def _ask(
     )
 
 
-def _check_instance(client: httpx.Client, instance: Instance, data_dir: Path) -> None:
+def _check_instance(client: httpx.Client, service: RunningService, data_dir: Path) -> None:
     """Another pipeline may have come to live on the same port."""
     found = client.get("/healthz").json().get("instance")
-    if found not in (None, instance.instance):
-        raise ProjectionError(f"What answers at {instance.private} is not the pipeline that runs on {data_dir}.")
+    if found not in (None, service.instance):
+        raise ProjectionError(f"What answers at {service.private} is not the pipeline that runs on {data_dir}.")
 
 
 def _read_error(response: httpx.Response) -> ProjectionError:

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from postcall.instance import Instance, find_instance, hold_directory
+from postcall.instance import hold_directory
 from postcall.log_connection import LogConnection
 from postcall.pipeline import start_broker
 from postcall.settings import Configuration, Settings
@@ -21,6 +21,7 @@ from postcall.supervisor import Supervisor
 from projections.errors import ProjectionError, WarehouseMissing
 from projections.files import hold_warehouse
 from projections.rebuild import RebuildProgress, rebuild_warehouse
+from projections.running import RunningService, find_service
 
 
 def replay_and_report(configuration: Configuration, settings: Settings, *, as_json: bool) -> None:
@@ -45,9 +46,9 @@ def replay_and_report(configuration: Configuration, settings: Settings, *, as_js
 
 
 def _replay(configuration: Configuration, settings: Settings) -> AsyncGenerator[RebuildProgress, None]:
-    instance = find_instance(settings.data_dir)
-    if instance is not None:
-        return _ask(instance, settings.private_token)
+    service = find_service(settings.data_dir)
+    if service is not None:
+        return _ask(service, settings.private_token)
     return _replay_here(configuration, settings)
 
 
@@ -63,11 +64,11 @@ async def _follow(replay: AsyncGenerator[RebuildProgress, None]) -> RebuildProgr
     return last
 
 
-async def _ask(instance: Instance, token: str | None) -> AsyncGenerator[RebuildProgress, None]:
+async def _ask(service: RunningService, token: str | None) -> AsyncGenerator[RebuildProgress, None]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         async with (
-            httpx.AsyncClient(base_url=instance.private, headers=headers, timeout=None, trust_env=False) as client,  # noqa: S113 - as long as the log is
+            httpx.AsyncClient(base_url=service.private, headers=headers, timeout=None, trust_env=False) as client,  # noqa: S113 - as long as the log is
             client.stream("POST", "/v1/replays/projections") as response,
         ):
             if response.is_error:
@@ -78,7 +79,7 @@ async def _ask(instance: Instance, token: str | None) -> AsyncGenerator[RebuildP
                     raise ProjectionError(told["error"])
                 yield RebuildProgress(**told)
     except httpx.HTTPError as error:
-        raise ProjectionError(f"The pipeline at {instance.private} broke off: {error!r}.") from error
+        raise ProjectionError(f"The pipeline at {service.private} broke off: {error!r}.") from error
 
 
 async def _replay_here(configuration: Configuration, settings: Settings) -> AsyncGenerator[RebuildProgress, None]:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Final
+from uuid import uuid4
 
 from postcall.http_server import serve_http
 from postcall.pipeline import INSTANCE_ID
@@ -21,6 +22,7 @@ from projections.opening import open_serving
 from projections.projector import Projector
 from projections.query.runner import QueryRunner
 from projections.rebuild import rebuild_warehouse
+from projections.running import RunningService, announced
 from projections.settings import QuerySettings
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,11 @@ async def serve(
     projector = Projector(log, open_warehouse, on_reading=_once(on_ready))
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
     rebuild = partial(rebuild_warehouse, settings.data_dir, log, reporting_timezone=settings.reporting_timezone)
-    api = PrivateApi(runner=runner, projector=projector, rebuild=rebuild, instance=os.environ.get(INSTANCE_ID))
-    with hold_warehouse(settings.data_dir):
+    service = RunningService(
+        private=f"http://{address_of(listener)}", instance=os.environ.get(INSTANCE_ID) or str(uuid4())
+    )
+    api = PrivateApi(runner=runner, projector=projector, rebuild=rebuild, instance=service.instance)
+    with hold_warehouse(settings.data_dir), announced(settings.data_dir, service):
         try:
             await projector.open()
             await asyncio.to_thread(runner.open)

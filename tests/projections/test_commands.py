@@ -13,6 +13,7 @@ import pytest
 
 from postcall.instance import Instance, write_instance
 from projections.files import make_serving
+from projections.running import find_service
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
 from tests.projections.conftest import Service, fill_log
@@ -95,6 +96,35 @@ def test_without_a_warehouse_it_says_how_to_get_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_service_that_runs_by_itself_is_asked(
+    log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
+) -> None:
+    await fill_log(log_address, range(4))
+    service = start_service(log_address, tmp_path / "data")
+
+    async def has_all() -> bool:
+        return await service.count("sessions") == 4
+
+    await eventually(has_all)
+    ran = run_sql(tmp_path / "data", "--format", "json", "SELECT count(*) AS n FROM sessions")
+    assert (ran.stderr, json.loads(ran.stdout)) == ("", [{"n": 4}])
+
+
+async def test_a_service_that_was_killed_is_not_asked_any_more(
+    log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
+) -> None:
+    await fill_log(log_address, range(4))
+    service = start_service(log_address, tmp_path / "data")
+
+    async def has_all() -> bool:
+        return await service.count("sessions") == 4
+
+    await eventually(has_all)
+    service.kill()
+    ran = run_sql(tmp_path / "data", "--format", "json", "SELECT count(*) AS n FROM sessions")
+    assert (ran.stderr, json.loads(ran.stdout)) == ("", [{"n": 4}])
+
+
 async def test_with_a_pipeline_running_it_asks_that(
     log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
 ) -> None:
@@ -105,7 +135,9 @@ async def test_with_a_pipeline_running_it_asks_that(
         return await service.count("sessions") == 4
 
     await eventually(has_all)
-    instance = Instance(ingest="http://127.0.0.1:1", private=service.address, log=log_address)
+    found = find_service(tmp_path / "data")
+    assert found is not None
+    instance = Instance(ingest="http://127.0.0.1:1", private=service.address, log=log_address, instance=found.instance)
     write_instance(tmp_path / "data", instance)
     ran = run_sql(tmp_path / "data", "--format", "json", "SELECT count(*) AS n FROM sessions")
     assert (ran.stderr, json.loads(ran.stdout)) == ("", [{"n": 4}])
