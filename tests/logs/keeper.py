@@ -6,15 +6,20 @@ Started as `python -m tests.logs.keeper FOLDER`.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from tests.logs.docker_node import docker_answers, docker_node
 from tests.logs.errors import NoKafka
+from tests.logs.java_node import JavaNode
 from tests.logs.locks import held_if_free
-from tests.logs.node import Node, running_node
+from tests.logs.node import Node
 
 #: Files of the folder: the lock of the users, and what the keeper has to say (one of the two).
 USERS, ADDRESS, REASON = "users", "address", "reason"
@@ -24,11 +29,23 @@ def main(folder: Path) -> None:
     """Keep a Kafka until it is not needed any more, or leave a reason why there is none."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        with running_node(folder) as node:
+        with docker_node() if docker_answers() else _java_node() as node:
             _publish(folder / ADDRESS, node.address)
             _until_unused(folder, node)
     except NoKafka as reason:
         _publish(folder / REASON, str(reason))
+
+
+@contextlib.contextmanager
+def _java_node() -> Iterator[Node]:
+    with tempfile.TemporaryDirectory(prefix="postcall-kafka-", ignore_cleanup_errors=True) as folder:
+        try:
+            node = JavaNode(Path(folder))
+        except NoKafka as reason:
+            raise NoKafka(f"no Docker engine answers, and {reason}") from reason
+        with contextlib.closing(node):
+            node.start()
+            yield Node(address=node.address, is_running=node.is_running)
 
 
 def _until_unused(folder: Path, node: Node) -> None:
