@@ -1,0 +1,7 @@
+"""`postcall log …`: what is done to the log as a whole. Each command has a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+log = typer.Typer(help="Accept a log that is not the one we know.", no_args_is_help=True)
