@@ -16,6 +16,10 @@ from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
 
+# How long a rebalance waits for slow work, and the group with it. Most model calls and downloads are shorter; what takes
+# longer may be begun again by the next owner.
+HANDOVER_LIMIT_S = 20.0
+
 
 class Assignments:
     """The partitions that this process was assigned, and of those the ones that its stage owns.
@@ -109,6 +113,7 @@ class Assignments:
 
     async def _revoke(self, _app: Any, revoked: Iterable[Any], **_facts: Any) -> None:
         self._drop(frozenset(partition.partition for partition in revoked))
+        await self._stage.finish(HANDOVER_LIMIT_S)
 
     def _drop(self, partitions: frozenset[int]) -> None:
         for partition in partitions:

@@ -30,10 +30,11 @@ from streams.stage import Stage
 logger = logging.getLogger(__name__)
 
 _LONGEST_PROBE_PAUSE_S = 2.0
-# Together below the ten seconds after which a supervisor kills.
+# The last three are together below the ten seconds after which a supervisor kills.
 _APP_START_LIMIT_S = 2.0
+_WORK_LIMIT_S = 5.0
 _APP_STOP_LIMIT_S = 3.0
-_STAGE_CLOSE_LIMIT_S = 4.0
+_STAGE_CLOSE_LIMIT_S = 1.0
 
 
 async def run_stage(
@@ -72,6 +73,8 @@ async def _consume(stage: Stage, log: LogConnection, data_dir: Path, on_ready: C
             if not any(part.done() for part in parts):
                 # Stopped while it starts, Faust would leave its consumer running.
                 await _within(_APP_START_LIMIT_S, started.wait())
+            # Still a member of the group: once it has left, somebody else would begin the same work.
+            await stage.finish(_WORK_LIMIT_S)
             # The intake still runs meanwhile: what Faust handed out is finished and committed.
             await _within(_APP_STOP_LIMIT_S, app.stop())
             for part in parts:

@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Request)
 
-# How long running work may go on after the stop was asked for; then it is cancelled, to be done again.
-_GRACE_S = 3.0
 # The wall clock may step, so no wait for a `not_before` is longer.
 _LONGEST_WAIT_S = 60.0
 
@@ -74,10 +72,8 @@ class SlowStage(Stage, Generic[R]):
         self._dispatching = asyncio.create_task(self._dispatch())
 
     async def close(self) -> None:
-        """Let running work end or, after a while, cancel it; its requests are then claimed again after the start."""
+        """Cancel what still runs; its requests are then claimed again after the start."""
         self.drain()
-        if self._running:
-            await asyncio.wait(self._running, timeout=_GRACE_S)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -108,6 +104,11 @@ class SlowStage(Stage, Generic[R]):
         """Claim nothing more at all."""
         if self._dispatching is not None:
             self._dispatching.cancel()
+
+    async def finish(self, limit_s: float) -> None:
+        """Wait for the work that was claimed."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=limit_s)
 
     async def take(self, records: Sequence[Record]) -> None:
         """File the requests; what cannot be read is set aside first."""

@@ -21,11 +21,13 @@ class Stage(ABC):
       must come to the same.
     - `disown(partitions)` is called when partitions are revoked, after `take` is done with all that it was given.
     - `drain()` is called when the process is to stop, before Faust is stopped; `take` may still be called after it.
+    - `finish(limit_s)` is called after either, while this process still counts as the partitions' owner.
 
     What may block
     - `take` is short: it waits for the log's acknowledgements and for a local transaction, nothing else. Slow work is
       filed there and done elsewhere (see `streams.slow_stage`), because a rebalance waits for `take`.
     - `catch_up` may read the log for minutes; `own`, `disown` and `drain` may not block at all.
+    - `finish` may take as long as it was given: the group waits for it, so that nobody begins the same work again.
 
     What may raise
     - Records that cannot be read are the stage's business: it sets them aside as dead letters and returns.
@@ -71,6 +73,9 @@ class Stage(ABC):
 
     def drain(self) -> None:  # noqa: B027 - as above
         """Begin no more slow work: the process is about to stop."""
+
+    async def finish(self, limit_s: float) -> None:  # noqa: B027 - as above
+        """Let slow work that is under way end, for so long; what takes longer goes on, and may be done twice."""
 
     @abstractmethod
     async def take(self, records: Sequence[Record]) -> None:
