@@ -22,7 +22,7 @@ def configure_logs(service: str, environment: Mapping[str, str]) -> None:
     """Send this process's log lines to stderr in postcall's shape."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogFormatter(service, as_json=environment.get("POSTCALL_LOG_FORMAT") == "json"))
-    level = environment.get("POSTCALL_LOG_LEVEL", "INFO").upper()
+    level = (environment.get("POSTCALL_LOG_LEVEL") or "INFO").upper()
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
