@@ -13,11 +13,10 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from postcall.embedded_log import started_log
 from postcall.instance import hold_directory
 from postcall.log_connection import LogConnection
-from postcall.pipeline import start_broker
 from postcall.settings import Configuration, Settings
-from postcall.supervisor import Supervisor
 from projections.errors import ProjectionError, WarehouseMissing
 from projections.files import hold_warehouse
 from projections.rebuild import RebuildProgress, rebuild_warehouse
@@ -99,8 +98,8 @@ async def _replay_here(configuration: Configuration, settings: Settings) -> Asyn
 @asynccontextmanager
 async def _log(configuration: Configuration, settings: Settings) -> AsyncIterator[LogConnection]:
     """The log, started for the time of the block where it is the embedded one."""
-    supervisor = Supervisor()
-    try:
-        yield settings.log if settings.kafka else await start_broker(supervisor, configuration)
-    finally:
-        await supervisor.stop()
+    if settings.kafka:
+        yield settings.log
+        return
+    async with started_log(configuration) as log:
+        yield log
