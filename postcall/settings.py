@@ -55,6 +55,9 @@ class Settings:
     private_token: str | None = setting(
         None, "token for the private port; needed on any address but loopback", secret=True, held_by=("projections",)
     )
+    streams_port: int | None = setting(
+        None, "port on private_host for the health of streams (0 = any free one); none = not served"
+    )
     kafka: str | None = setting(None, "bootstrap servers of Apache Kafka, host:port,…; none = the embedded log")
     kafka_security_protocol: SecurityProtocol = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
     kafka_sasl_mechanism: SaslMechanism = setting("SCRAM-SHA-512", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
