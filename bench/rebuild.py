@@ -21,8 +21,10 @@ import duckdb
 import orjson
 
 from bench.logs import EmptyLog, add_log_option, open_logs
-from postcall.kafka import append, create_topics, open_producer
+from postcall.kafka import append, open_producer
 from postcall.records import Record
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from projections.batch import BATCH_SCHEMA, Batch, build_batch
 from projections.opening import open_serving
 from projections.projector import MAX_BATCH_RECORDS, Projector
@@ -81,7 +83,7 @@ async def _measure_log(
     empty_log: EmptyLog, calls: int, turns: int, directory: Path, profile: cProfile.Profile | None
 ) -> float:
     with empty_log() as log:
-        await create_topics(log, partitions=4, replication_factor=1)
+        await create_topics(log, TopicSettings(partitions=4))
         async with open_producer(log, linger_ms=5) as producer:
             for start in range(0, calls, _CALLS_AT_ONCE):
                 await append(producer, make_records(range(start, min(calls, start + _CALLS_AT_ONCE)), turns=turns))

@@ -26,11 +26,13 @@ from aiokafka import TopicPartition
 
 from bench.logs import EmptyLog, add_log_option, open_logs
 from postcall.deliveries import RawDelivery
-from postcall.kafka import append, create_topics, open_consumer, open_producer
+from postcall.kafka import append, open_consumer, open_producer
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.settings import Configuration
 from postcall.sources import load_sources
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import EVENTS
 from streams.faust_app import build_app
 from streams.normalize import normalize
@@ -69,7 +71,7 @@ async def main() -> None:
 async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> float:
     """Records a second, from the moment it is ready until the last one is durable in the topic it writes."""
     with tempfile.TemporaryDirectory() as directory, empty_log() as log:
-        await create_topics(log, partitions=_PARTITIONS, replication_factor=1)
+        await create_topics(log, TopicSettings(partitions=_PARTITIONS))
         async with open_producer(log, max_batch_size=1024 * 1024) as producer:
             for begin in range(0, records, 1000):
                 await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])

@@ -17,9 +17,11 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from ingest.errors import BodyTooLarge
 from postcall.errors import LogUnavailable
-from postcall.kafka import create_topics, open_producer
+from postcall.kafka import open_producer
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
+from postcall.topic_creation import DifferenceLog, TopicsReport, create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import ALL_TOPICS
 
 logger = logging.getLogger(__name__)
@@ -39,16 +41,16 @@ _REQUEST_TIMEOUT_MS = 10_000
 class Appender:
     """Appends records; use `open_appender` to make one."""
 
-    def __init__(self, log: LogConnection, *, partitions: int, replication_factor: int, deadline_s: float) -> None:
+    def __init__(self, log: LogConnection, *, topics: TopicSettings, deadline_s: float) -> None:
         self.connected = asyncio.Event()
         self._log = log
-        self._partitions = partitions
-        self._replication_factor = replication_factor
+        self._topics = topics
+        self._differences = DifferenceLog()
         self._deadline_s = deadline_s
         self._producer: AIOKafkaProducer | None = None
         self._doubted = asyncio.Event()
         self._is_broken = False
-        self._is_lost = False
+        self._lost_because: str | None = None
 
     async def append(self, record: NewRecord) -> None:
         """Append one record, durably.
@@ -121,35 +123,33 @@ class Appender:
     async def _reach_log(self) -> None:
         while True:
             try:
-                made = await create_topics(
-                    self._log, partitions=self._partitions, replication_factor=self._replication_factor
-                )
+                found = await create_topics(self._log, self._topics)
             except LogUnavailable as error:
                 self._say_lost(error)
                 await asyncio.sleep(_RETRY_DELAY_S)
                 continue
-            self._say_found(made)
+            self._say_found(found)
             return
 
     def _say_lost(self, error: LogUnavailable) -> None:
-        if not self._is_lost:
-            logger.warning("The log does not answer, trying on: %s", error, extra={"action": "log_lost"})
-        self._is_lost = True
+        if str(error) != self._lost_because:
+            logger.warning("The log cannot be used, trying on: %s", error, extra={"action": "log_lost"})
+        self._lost_because = str(error)
 
-    def _say_found(self, made: list[str]) -> None:
-        if self._is_lost:
+    def _say_found(self, found: TopicsReport) -> None:
+        if self._lost_because:
             logger.info("The log answers again", extra={"action": "log_found"})
-        if made:
-            logger.info("Topics made", extra={"action": "topics_made", "topics": len(made)})
-        self._is_lost = False
+        if found.made:
+            logger.info("Topics made", extra={"action": "topics_made", "topics": len(found.made)})
+        self._differences.tell(found.differences)
+        self._lost_because = None
 
 
 @contextlib.asynccontextmanager
 async def open_appender(
     log: LogConnection,
     *,
-    partitions: int,
-    replication_factor: int,
+    topics: TopicSettings,
     on_end: Callable[[], None],
     deadline_s: float = APPEND_DEADLINE_S,
 ) -> AsyncIterator[Appender]:
@@ -157,7 +157,7 @@ async def open_appender(
 
     :param on_end: called when it can connect no more; then leave the block, which raises the cause.
     """
-    appender = Appender(log, partitions=partitions, replication_factor=replication_factor, deadline_s=deadline_s)
+    appender = Appender(log, topics=topics, deadline_s=deadline_s)
     keeper = asyncio.create_task(appender.keep_connected())
     keeper.add_done_callback(lambda _: on_end())
     try:

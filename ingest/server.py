@@ -43,8 +43,7 @@ async def serve(
     refusals = Refusals()
     async with open_appender(
         log,
-        partitions=settings.partitions,
-        replication_factor=settings.replication_factor,
+        topics=settings.topics,
         on_end=stopping.set,
     ) as appender:
         limits = Limits(max_body_bytes=settings.max_body_bytes)

@@ -31,3 +31,7 @@ class UnreadableRecord(PostcallError):
 
 class LogUnavailable(PostcallError):
     """The log does not answer."""
+
+
+class TopicsRefused(LogUnavailable):
+    """The log has not the topics that are needed, and does not make them."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from postcall.instance import Instance, hold_directory, write_instance
-from postcall.kafka import create_topics
 from postcall.log_connection import LogConnection
 from postcall.service import address_of, open_listener
 from postcall.settings import Configuration, Service, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
+from postcall.topic_creation import create_topics
 
 #: Names the running pipeline to the projections service, so that clients can tell it from an older one.
 INSTANCE_ID = "POSTCALL_INSTANCE"
@@ -50,7 +50,8 @@ async def run_pipeline(
         supervisor = Supervisor(on_change=on_change, output=output)
         try:
             log = settings.log if settings.kafka else await start_broker(supervisor, configuration)
-            await create_topics(log, partitions=settings.partitions, replication_factor=settings.replication_factor)
+            # In what they differ, ingest tells.
+            await create_topics(log, settings.topics)
             instance = Instance(
                 ingest=f"http://{address_of(public)}", private=f"http://{address_of(private)}", log=str(log)
             )

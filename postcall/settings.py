@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from postcall.errors import SettingsError
 from postcall.log_connection import LogConnection, LogSecurity, SaslMechanism, SecurityProtocol
+from postcall.topic_settings import TopicSettings
 from postcall.topics import MAX_BODY_BYTES
 
 Service = Literal["broker", "ingest", "streams", "projections"]
@@ -72,6 +73,9 @@ class Settings:
     broker_port: int = setting(9092, "port of the embedded log (0 = any free one)")
     partitions: int = setting(4, "partitions of each topic that is keyed by session")
     replication_factor: int = setting(1, "replicas of each partition, on Apache Kafka")
+    retention_days: float | None = setting(
+        None, "records older than this may be dropped, on Apache Kafka; none = kept for ever; a rebuild reaches as far"
+    )
     max_body_bytes: int = setting(MAX_BODY_BYTES, "largest delivery accepted, in bytes")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["text", "json"] = setting("text", "text or json")
@@ -115,6 +119,20 @@ class Settings:
             key_password=self.kafka_key_password,
         )
         return LogConnection(bootstrap_servers, security)
+
+    @property
+    def topics(self) -> TopicSettings:
+        """What every topic is to be like; the embedded log has one replica and keeps everything.
+
+        :raises SettingsError: a number makes no sense.
+        """
+        if self.kafka is None:
+            return TopicSettings(partitions=self.partitions)
+        return TopicSettings(
+            partitions=self.partitions,
+            replication_factor=self.replication_factor,
+            retention_days=self.retention_days,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

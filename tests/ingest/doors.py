@@ -24,6 +24,7 @@ from postcall.log_connection import LogConnection
 from postcall.records import Record
 from postcall.settings import Configuration
 from postcall.sources import load_verifiable_sources
+from postcall.topic_settings import TopicSettings
 from postcall.topics import WEBHOOKS
 from tests.waiting import eventually
 
@@ -74,7 +75,7 @@ async def open_door(
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     async with open_appender(
-        LogConnection(log_address), partitions=4, replication_factor=1, on_end=lambda: None, deadline_s=deadline_s
+        LogConnection(log_address), topics=TopicSettings(), on_end=lambda: None, deadline_s=deadline_s
     ) as appender:
         endpoint = WebhookDoor(sources=sources, append=appender.append, limits=limits or Limits(), refusals=refusals)
         application = build_application(endpoint, is_ready=appender.is_ready)

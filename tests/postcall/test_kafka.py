@@ -9,9 +9,11 @@ from aiokafka import TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from postcall.errors import LogUnavailable
-from postcall.kafka import append, create_topics, open_admin, open_consumer, open_producer, to_record
+from postcall.kafka import append, open_admin, open_consumer, open_producer, to_record
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import ALL_TOPICS, MAX_RECORD_BYTES, WEBHOOKS
 
 pytestmark = pytest.mark.both_logs
@@ -20,8 +22,8 @@ pytestmark = pytest.mark.both_logs
 BATCH_OVERHEAD_BYTES = 200
 
 
-async def make_topics(address: str, *, partitions: int = 1) -> list[str]:
-    return await create_topics(LogConnection(address), partitions=partitions, replication_factor=1)
+async def make_topics(address: str, *, partitions: int = 1) -> tuple[str, ...]:
+    return (await create_topics(LogConnection(address), TopicSettings(partitions=partitions))).made
 
 
 async def read_all(address: str, *, count: int) -> list[Record]:
@@ -34,8 +36,8 @@ async def read_all(address: str, *, count: int) -> list[Record]:
 
 
 async def test_topics_are_made_once(log_address: str) -> None:
-    assert await make_topics(log_address) == [topic.name for topic in ALL_TOPICS]
-    assert await make_topics(log_address) == []
+    assert await make_topics(log_address) == tuple(topic.name for topic in ALL_TOPICS)
+    assert await make_topics(log_address) == ()
 
 
 async def test_topics_may_be_made_by_several_at_once(log_address: str) -> None:
@@ -81,4 +83,4 @@ async def test_a_topic_that_is_not_there_is_not_made_by_an_append(log_address: s
     async with open_producer(LogConnection(log_address), request_timeout_ms=500) as producer:
         with pytest.raises(LogUnavailable):
             await append(producer, [NewRecord(topic=WEBHOOKS.name, key=None, value=b"", headers=())])
-    assert await make_topics(log_address) == [topic.name for topic in ALL_TOPICS]
+    assert len(await make_topics(log_address)) == len(ALL_TOPICS)

@@ -9,10 +9,12 @@ import pytest
 from aiokafka import TopicPartition
 
 from postcall.errors import LogUnavailable
-from postcall.kafka import append, create_topics, open_consumer, open_producer
+from postcall.kafka import append, open_consumer, open_producer
 from postcall.lag import read_log_state
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import STAGE_INPUTS, WEBHOOKS, stage_group
 from tests.logs.errors import NoKafka
 from tests.logs.real_kafka import kept_kafka
@@ -39,13 +41,13 @@ async def test_a_log_without_topics_has_no_lag(log_address: str) -> None:
 
 @pytest.mark.kafka
 async def test_a_cluster_that_never_had_a_group_has_no_lag(new_cluster: str) -> None:
-    await create_topics(LogConnection(new_cluster), partitions=2, replication_factor=1)
+    await create_topics(LogConnection(new_cluster), TopicSettings(partitions=2))
     assert await lags(new_cluster) == dict.fromkeys(STAGE_INPUTS, 0)
 
 
 @pytest.mark.both_logs
 async def test_lag_is_what_was_appended_and_not_committed(log_address: str) -> None:
-    await create_topics(LogConnection(log_address), partitions=1, replication_factor=1)
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=1))
     async with open_producer(LogConnection(log_address)) as producer:
         await append(producer, [NewRecord(topic=WEBHOOKS.name, key=None, value=b"", headers=()) for _ in range(5)])
     assert await lags(log_address) == {**dict.fromkeys(STAGE_INPUTS, 0), "normalize": 5}

@@ -15,8 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from postcall.kafka import append, create_topics, open_producer
+from postcall.kafka import append, open_producer
 from postcall.log_connection import LogConnection
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from projections.query.runner import QueryRunner
 from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
@@ -77,7 +79,7 @@ def start_service(tmp_path: Path) -> Iterator[Callable[[str, Path], Service]]:
 
 async def fill_log(log_address: str, calls: range) -> None:
     """Append every record of these calls."""
-    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=2))
     async with open_producer(LogConnection(log_address), linger_ms=5) as producer:
         await append(producer, make_records(calls))
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from postcall.kafka import append, create_topics, open_producer
+from postcall.kafka import append, open_producer
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from projections.errors import LogMismatch, WarehouseHeld
 from projections.files import hold_warehouse, serving_path
 from projections.log_reader import open_reader
@@ -76,7 +78,7 @@ async def project_all(log_address: str, data_dir: Path) -> dict[str, list[tuple[
 
 
 async def test_a_record_is_a_row_soon_after_it_is_appended(log_address: str, tmp_path: Path) -> None:
-    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=2))
     async with projecting(log_address, tmp_path) as projector, open_producer(LogConnection(log_address)) as producer:
         for number in range(3):
             await append(producer, make_records(range(number, number + 1)))
@@ -130,7 +132,7 @@ async def test_records_that_cannot_be_read_are_counted_and_stop_nothing(log_addr
             (b'{"session_id": "s"}', _headers("NeverHeardOf")),
         )
     ]
-    await create_topics(LogConnection(log_address), partitions=2, replication_factor=1)
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=2))
     async with open_producer(LogConnection(log_address)) as producer:
         await append(producer, [*broken[:3], *good, *broken[3:]])
     tables = await project_all(log_address, tmp_path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from postcall.kafka import create_topics
 from postcall.log_connection import LogConnection
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from tests.streams.log_contents import PARTITIONS
 
 
 @pytest.fixture
 async def log(log_address: str) -> str:
     """The address of an embedded log that has all topics."""
-    await create_topics(LogConnection(log_address), partitions=PARTITIONS, replication_factor=1)
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=PARTITIONS))
     return log_address

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from postcall.dead_letters import DeadLetter
-from postcall.kafka import create_topics
 from postcall.log import encode, open_record
 from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.records import NewRecord
 from postcall.requests import DownloadRecording
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
 from streams.errors import LogMismatch
 from tests.broker.log_process import LogProcess, running_log
@@ -163,7 +164,7 @@ async def test_an_outcome_of_another_process_is_respected(bench: Bench) -> None:
 
 async def test_an_outcome_is_noted_only_once_the_log_has_it(tmp_path: Path) -> None:
     process = LogProcess(tmp_path / "log")
-    await create_topics(LogConnection(process.address), partitions=PARTITIONS, replication_factor=1)
+    await create_topics(LogConnection(process.address), TopicSettings(partitions=PARTITIONS))
     bench, answered = Bench(process.address, tmp_path), asyncio.Event()
 
     async def lose_the_log(request: DownloadRecording, attempt: int) -> Outcome:
@@ -294,7 +295,7 @@ async def test_another_log_is_noticed_be_it_shorter_or_longer(
     async with bench.running():
         await bench.until_outcomes(40)
     with another_log(tmp_path / "another") as address:
-        await create_topics(LogConnection(address), partitions=PARTITIONS, replication_factor=1)
+        await create_topics(LogConnection(address), TopicSettings(partitions=PARTITIONS))
         await append_all(address, [request_record(number) for number in range(1000, 1000 + count)])
         other = Bench(address, bench.data_dir)
         with pytest.raises(LogMismatch, match=finding):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from postcall.kafka import create_topics
 from postcall.log_connection import LogConnection
 from postcall.settings import Configuration
 from postcall.sources import load_sources
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
 from postcall.topics import EVENTS, RECORDINGS
 from streams.normalize import normalize
 from tests.broker.log_process import LogProcess, running_log
@@ -87,7 +88,7 @@ async def test_a_stage_waits_for_its_log_and_says_so_once(tmp_path: Path) -> Non
     with stage_process(*normalizer(address, tmp_path), log_file=tmp_path / "log") as process:
         await process.until_logged("action=log_awaited")
         with running_log(tmp_path / "d", port=port):
-            await create_topics(LogConnection(address), partitions=PARTITIONS, replication_factor=1)
+            await create_topics(LogConnection(address), TopicSettings(partitions=PARTITIONS))
             await append_all(address, [deliver_message(1)])
             await eventually(partial(has_events, address, 1), timeout_s=40)
             assert process.stop() == 0
@@ -98,7 +99,7 @@ async def test_a_stage_survives_the_death_of_its_log(tmp_path: Path) -> None:
     """It waits, or it ends with a reason and is started again; nothing is lost."""
     total, wanted = 2000, expected_ids(2000)
     log = LogProcess(tmp_path / "d")
-    await create_topics(LogConnection(log.address), partitions=PARTITIONS, replication_factor=1)
+    await create_topics(LogConnection(log.address), TopicSettings(partitions=PARTITIONS))
     await append_all(log.address, [deliver_message(number) for number in range(total)])
     start = partial(StageProcess, *normalizer(log.address, tmp_path), log_file=tmp_path / "log")
     process = start()
