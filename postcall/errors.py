@@ -29,6 +29,26 @@ class UnreadableRecord(PostcallError):
     """A record's bytes are not what its topic promises."""
 
 
+class LogMismatch(PostcallError):
+    """The log is not the one that was read.
+
+    `from_offset` to `to_offset` are `count` records of the partition, or its topic's partitions before and now.
+    """
+
+    #: What lets a reader go on all the same.
+    command: ClassVar[str] = "postcall log accept"
+
+    def __init__(
+        self, reason: str, *, topic: str, partition: int | None, from_offset: int, to_offset: int, count: int
+    ) -> None:
+        super().__init__(f"{reason} If the log is right as it is: {self.command}")
+        self.topic = topic
+        self.partition = partition
+        self.from_offset = from_offset
+        self.to_offset = to_offset
+        self.count = count
+
+
 class LogUnavailable(PostcallError):
     """The log does not answer."""
 

@@ -41,9 +41,12 @@ async def open_producer(log: LogConnection, **options: Any) -> AsyncIterator[AIO
 
 
 @asynccontextmanager
-async def open_consumer(log: LogConnection, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_consumer(
+    log: LogConnection, *, max_fetch_bytes: int = MAX_RECORD_BYTES, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer that commits nothing by itself and can fetch the largest record.
 
+    :param max_fetch_bytes: what a fetch brings of one partition, unless its first batch alone is larger.
     :raises LogUnavailable: it cannot be spoken to; says why, and which setting to look at.
     """
     consumer = AIOKafkaConsumer(
@@ -51,7 +54,7 @@ async def open_consumer(log: LogConnection, **options: Any) -> AsyncIterator[AIO
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_bytes=2 * MAX_RECORD_BYTES,
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        max_partition_fetch_bytes=max_fetch_bytes,
         **options,
     )
     await _start(consumer, log)
