@@ -12,6 +12,8 @@ from uuid_utils.compat import uuid7
 
 from postcall.errors import UsageError
 from postcall.file_locks import LockTaken, take_lock
+from postcall.log_connection import LogConnection
+from postcall.settings import Settings
 
 ADDRESSES_FILE = "postcall.json"
 LOCK_FILE = "lock"
@@ -44,6 +46,15 @@ def find_instance(data_dir: Path) -> Instance | None:
     except (OSError, ValidationError):
         return None
     return instance if is_alive(instance.pid) else None
+
+
+def find_log(settings: Settings) -> LogConnection:
+    """The log that a command speaks to: an Apache Kafka if one is set, else that of the pipeline that runs here.
+
+    :raises SettingsError: the security settings do not fit together.
+    """
+    instance = None if settings.kafka else find_instance(settings.data_dir)
+    return settings.log if instance is None else settings.log_at(instance.log)
 
 
 def is_alive(pid: int) -> bool:

@@ -4,7 +4,10 @@ import typer
 
 from postcall.commands.demo import demo
 from postcall.commands.init import init
-from postcall.commands.look import settings, status, topics
+from postcall.commands.log import log
+from postcall.commands.log_copy import copy
+from postcall.commands.look import settings, status
+from postcall.commands.topics import topics
 from postcall.commands.up import up
 
 commands = typer.Typer()
@@ -14,3 +17,6 @@ commands.command(rich_help_panel="Run")(init)
 commands.command(rich_help_panel="Look")(status)
 commands.command(rich_help_panel="Look")(topics)
 commands.command(rich_help_panel="Look")(settings)
+
+log.command()(copy)
+commands.add_typer(log, name="log", rich_help_panel="Operate")
