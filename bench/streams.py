@@ -86,7 +86,7 @@ async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> fl
 async def run_transform(derive: Derive, log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
     """Our stage."""
     stage = TransformStage("normalize", derive, log=log)
-    await run_stage(stage, log=log, data_dir=data_dir, on_ready=lambda: None, stopping=stopping)
+    await run_stage(stage, log=log, directory=data_dir, on_ready=lambda: None, stopping=stopping)
 
 
 async def forward_plainly(log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
@@ -102,7 +102,7 @@ async def forward_plainly(log: LogConnection, data_dir: Path, stopping: asyncio.
                 sent.clear()
 
     stage = TransformStage("normalize", _copy, log=log)
-    app = build_app(stage, body, log=log, data_dir=data_dir)
+    app = build_app(stage, body, log=log, directory=data_dir)
     app.conf.producer_max_batch_size = 1024 * 1024  # as ours, or the difference would be this alone
     await app.start()
     await stopping.wait()

@@ -16,8 +16,8 @@ from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
 
-# How long a rebalance waits for slow work, and the group with it. Most model calls and downloads are shorter; what takes
-# longer may be begun again by the next owner.
+# How long a rebalance waits for slow work, and the group with it. Most model calls and downloads are shorter; what
+# takes longer may be begun again by the next owner.
 HANDOVER_LIMIT_S = 20.0
 
 

@@ -18,6 +18,7 @@ def streams(
     stage: Annotated[
         str | None, typer.Option(help="Run only this stage, in this process: normalize, plan, recordings, insights.")
     ] = None,
+    slot: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """The stages between the raw log and its results: normalize, plan, download recordings, extract insights."""
     from postcall.errors import UsageError
@@ -34,6 +35,6 @@ def streams(
         if stage is None:
             await supervise_stages(configuration, lifeline)
         else:
-            await run_stage_process(stage, configuration, lifeline)
+            await run_stage_process(stage, configuration, lifeline, slot=slot)
 
     run_service(stage or "streams", main)

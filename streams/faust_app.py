@@ -17,12 +17,18 @@ from faust.tables import TableManager
 
 from postcall.log_connection import LogConnection
 from postcall.topics import MAX_RECORD_BYTES
+from streams.assignments import HANDOVER_LIMIT_S
 from streams.stage import Stage
 
 _COMMIT_INTERVAL_S = 0.5
-# A killed process is given up by the log after this long, and its partitions go to the next one.
+# A killed process is given up by the log after this long, and its partitions go to the others. Shorter, and a machine
+# that is stopped for some seconds (a snapshot, a full disk, a busy neighbour) loses its partitions for nothing; longer,
+# and calls wait. Heartbeats come from a thread of their own, so a busy event loop does not miss them.
 _SESSION_TIMEOUT_S = 10.0
-_HEARTBEAT_INTERVAL_S = 3.0
+# The others hear of a rebalance only in the answer to a heartbeat: this is what comes on top at each.
+_HEARTBEAT_INTERVAL_S = 1.0
+# How long the group waits for a member that lives and does not join: longer than a member lets its slow work end.
+_REBALANCE_TIMEOUT_S = HANDOVER_LIMIT_S + 10.0
 # What lies between fetch and stage. A rebalance drops it and reads it again.
 _BUFFERED_RECORDS = 500
 
@@ -36,7 +42,9 @@ class _NoTables(TableManager):  # type: ignore[misc]  # Faust has no types
         await asyncio.sleep(0)
 
 
-def build_app(stage: Stage, body: Callable[[Any], Awaitable[None]], *, log: LogConnection, data_dir: Path) -> faust.App:
+def build_app(
+    stage: Stage, body: Callable[[Any], Awaitable[None]], *, log: LogConnection, directory: Path
+) -> faust.App:
     """The app of one stage, with `body` as its only agent. Make it in the event loop that is to run it.
 
     - `concurrency=1`: with more, Faust commits past a record that is still being worked on.
@@ -45,14 +53,14 @@ def build_app(stage: Stage, body: Callable[[Any], Awaitable[None]], *, log: LogC
     - `env={}`: otherwise variables such as `BROKER_URL` or `APP_DATADIR` in the user's environment would win.
     - `earliest`: a group without committed offsets begins at the beginning.
     """
-    directory = data_dir / "faust" / stage.name
-    directory.mkdir(parents=True, exist_ok=True)
+    datadir = directory / "faust" / stage.name
+    datadir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         stage.group,
         env={},
         broker=[f"kafka://{server.strip()}" for server in log.bootstrap_servers.split(",")],
         broker_credentials=_credentials(log),
-        datadir=directory,
+        datadir=datadir,
         key_serializer="raw",
         value_serializer="raw",
         web_enabled=False,
@@ -65,6 +73,7 @@ def build_app(stage: Stage, body: Callable[[Any], Awaitable[None]], *, log: LogC
         broker_commit_interval=_COMMIT_INTERVAL_S,
         broker_session_timeout=_SESSION_TIMEOUT_S,
         broker_heartbeat_interval=_HEARTBEAT_INTERVAL_S,
+        broker_rebalance_timeout=_REBALANCE_TIMEOUT_S,
         broker_max_poll_records=_BUFFERED_RECORDS,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_RECORD_BYTES,

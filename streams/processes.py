@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
-from postcall.supervisor import Child, Supervisor, postcall_command
+from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
 from streams.quiet_libraries import quieten_libraries
+from streams.slots import hold_slot, slot_directory
 
 # What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5
@@ -19,23 +20,33 @@ _LEFTOVER_LIMIT_S = 0.5
 _STOP_LIMIT_S = 9.5
 
 
-async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline) -> None:
+async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline, *, slot: int | None) -> None:
     """Be the process of one stage, until the lifeline says stop; the process ends soon after this returns.
 
+    :param slot: the one that the parent holds; None = take one.
     :raises PostcallError: the stage cannot run, or its consumer failed.
     """
+    if slot is not None:
+        await _run_stage_in(slot, name, configuration, lifeline)
+        return
+    with hold_slot(configuration.read(Settings).data_dir, [name]) as taken:
+        await _run_stage_in(taken, name, configuration, lifeline)
+
+
+async def _run_stage_in(slot: int, name: str, configuration: Configuration, lifeline: Lifeline) -> None:
     from streams.run import run_stage  # noqa: PLC0415 - heavy: the supervising process has no Faust
     from streams.stages import build_stage  # noqa: PLC0415 - as above
 
     quieten_libraries()
     settings = configuration.read(Settings)
+    directory = slot_directory(settings.data_dir, slot)
     guard = asyncio.create_task(_guard_stop(lifeline))
     exit_code = 1
     try:
         await run_stage(
-            build_stage(name, configuration),
+            build_stage(name, configuration, directory),
             log=settings.log,
-            data_dir=settings.data_dir,
+            directory=directory,
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,
         )
@@ -62,13 +73,41 @@ def _exit_after(seconds: float, exit_code: int) -> None:
 async def supervise_stages(configuration: Configuration, lifeline: Lifeline) -> None:
     """Run every stage as a child of this process, until the lifeline says stop.
 
-    All are started, and all are stopped, at the same time: none waits for another, they meet only in the log.
-
+    :raises UsageError: the port of the health is taken.
     :raises ChildFailed: a stage could not start; it has said why on its stderr.
     """
+    settings = configuration.read(Settings)
+    with hold_slot(settings.data_dir, STAGE_INPUTS) as slot:
+        if settings.streams_port is None:
+            await _supervise(slot, configuration, lifeline)
+            return
+        from streams.health import StagesHealth, serve_health  # noqa: PLC0415 - a web server, only where asked for
+
+        health = StagesHealth(STAGE_INPUTS)
+        address = (settings.private_host, settings.streams_port)
+        async with serve_health(health, address, on_end=lifeline.stopping.set):
+            await _supervise(slot, configuration, lifeline, on_change=health.note)
+
+
+async def _supervise(
+    slot: int,
+    configuration: Configuration,
+    lifeline: Lifeline,
+    *,
+    on_change: Callable[[StateChange], None] | None = None,
+) -> None:
+    """All are started, and all are stopped, at the same time: none waits for another, they meet only in the log."""
     environment = configuration.environment_for("streams", all_settings())
-    supervisors = {name: Supervisor() for name in STAGE_INPUTS}
-    starting = asyncio.create_task(_start_all(supervisors, environment))
+    supervisors = {name: Supervisor(on_change=on_change) for name in STAGE_INPUTS}
+    children = [
+        Child(
+            name=name,
+            command=postcall_command("streams", "--stage", name, "--slot", str(slot)),
+            environment=environment,
+        )
+        for name in supervisors
+    ]
+    starting = asyncio.create_task(_start_all(supervisors, children))
     stopping = asyncio.create_task(lifeline.stopping.wait())
     try:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -83,9 +122,5 @@ async def supervise_stages(configuration: Configuration, lifeline: Lifeline) -> 
         await asyncio.gather(*(supervisor.stop() for supervisor in supervisors.values()))
 
 
-async def _start_all(supervisors: Mapping[str, Supervisor], environment: Mapping[str, str]) -> None:
-    children = {
-        name: Child(name=name, command=postcall_command("streams", "--stage", name), environment=environment)
-        for name in supervisors
-    }
-    await asyncio.gather(*(supervisor.start(children[name]) for name, supervisor in supervisors.items()))
+async def _start_all(supervisors: Mapping[str, Supervisor], children: Sequence[Child]) -> None:
+    await asyncio.gather(*(supervisors[child.name].start(child) for child in children))

@@ -38,15 +38,16 @@ _STAGE_CLOSE_LIMIT_S = 1.0
 
 
 async def run_stage(
-    stage: Stage, *, log: LogConnection, data_dir: Path, on_ready: Callable[[], None], stopping: asyncio.Event
+    stage: Stage, *, log: LogConnection, directory: Path, on_ready: Callable[[], None], stopping: asyncio.Event
 ) -> None:
     """Run a stage until `stopping` is set.
 
+    :param directory: where Faust keeps its files.
     :raises StageCrashed: its consumer failed.
     :raises PostcallError: the stage cannot run; says why.
     """
     stop = asyncio.create_task(stopping.wait())
-    consume = asyncio.create_task(_consume(stage, log, data_dir, on_ready))
+    consume = asyncio.create_task(_consume(stage, log, directory, on_ready))
     try:
         await asyncio.wait([stop, consume], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -57,12 +58,12 @@ async def run_stage(
         raise result
 
 
-async def _consume(stage: Stage, log: LogConnection, data_dir: Path, on_ready: Callable[[], None]) -> None:
+async def _consume(stage: Stage, log: LogConnection, directory: Path, on_ready: Callable[[], None]) -> None:
     await wait_for_topic(stage.reads.name, log=log)
     async with _opened(stage):
         assignments = Assignments(stage, on_ready=on_ready)
         intake = Intake(stage, until_owned=assignments.until_owned)
-        app = build_app(stage, intake.receive, log=log, data_dir=data_dir)
+        app = build_app(stage, intake.receive, log=log, directory=directory)
         assignments.listen(app)
         started = asyncio.Event()
         parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app, started))]

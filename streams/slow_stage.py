@@ -43,11 +43,11 @@ _LONGEST_WAIT_S = 60.0
 class SlowStage(Stage, Generic[R]):
     """Runs a `Worker` on a topic of requests."""
 
-    def __init__(self, worker: Worker[R], *, log: LogConnection, data_dir: Path) -> None:
+    def __init__(self, worker: Worker[R], *, log: LogConnection, directory: Path) -> None:
         self.name = worker.stage
         self._worker = worker
         self._log = log
-        self._index = WorkIndex(data_dir / "streams" / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
+        self._index = WorkIndex(directory / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
         self._appender = Appender(log)
         self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
         self._owned: set[int] = set()

@@ -60,7 +60,7 @@ def read_ledger(ledger: Path) -> Counter[str]:
 
 def make_stage(worker: LedgerWorker, *, log: str, data_dir: Path) -> SlowStage[DownloadRecording]:
     """The slow stage around it."""
-    return SlowStage(worker, log=LogConnection(log), data_dir=data_dir)
+    return SlowStage(worker, log=LogConnection(log), directory=data_dir)
 
 
 async def _work_slowly(request: DownloadRecording, attempt: int) -> Outcome:
@@ -75,7 +75,7 @@ def main(log: str, data_dir: Path) -> None:
         worker = LedgerWorker(data_dir / "ledger", answer=_work_slowly)
         stage = make_stage(worker, log=log, data_dir=data_dir)
         await run_stage(
-            stage, log=LogConnection(log), data_dir=data_dir, on_ready=lifeline.ready, stopping=lifeline.stopping
+            stage, log=LogConnection(log), directory=data_dir, on_ready=lifeline.ready, stopping=lifeline.stopping
         )
 
     run_service("recordings", serve)

@@ -17,7 +17,7 @@ async def running(stage: Stage, *, log: str, data_dir: Path) -> AsyncIterator[No
     """Run a stage; the block begins when it is ready, and the stage stops in order when the block ends."""
     ready, stopping = asyncio.Event(), asyncio.Event()
     run = asyncio.create_task(
-        run_stage(stage, log=LogConnection(log), data_dir=data_dir, on_ready=ready.set, stopping=stopping)
+        run_stage(stage, log=LogConnection(log), directory=data_dir, on_ready=ready.set, stopping=stopping)
     )
     is_ready = asyncio.create_task(ready.wait())
     await asyncio.wait([run, is_ready], return_when=asyncio.FIRST_COMPLETED, timeout=30)

@@ -61,7 +61,7 @@ class Bench:
         return dict(read_ledger(self.ledger_file))
 
     def delete_index(self) -> None:
-        for file in (self.data_dir / "streams").glob("recordings.sqlite3*"):
+        for file in self.data_dir.glob("recordings.sqlite3*"):
             file.unlink()
 
 
