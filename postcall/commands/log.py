@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import typer
 
-log = typer.Typer(help="Accept a log that is not the one we know.", no_args_is_help=True)
+log = typer.Typer(help="Move the log, or accept one that is not the one we know.", no_args_is_help=True)
