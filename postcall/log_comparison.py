@@ -77,6 +77,9 @@ def find_unequal_partitions(log: LogIdentity) -> Finding | None:
     if len(set(counts.values())) < 2:
         return None
     fewest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    reason = (
+        f"{most} has {counts[most]} partitions, and {fewest} has {counts[fewest]}: a session may lie in two of them."
+    )
     return Finding(
         kind="unequal_partitions",
         topic=most,
@@ -84,7 +87,7 @@ def find_unequal_partitions(log: LogIdentity) -> Finding | None:
         from_offset=counts[fewest],
         to_offset=counts[most],
         count=counts[most] - counts[fewest],
-        reason=f"{most} has {counts[most]} partitions, and {fewest} {counts[fewest]}; they are to have the same number.",
+        reason=reason,
     )
 
 

@@ -1,9 +1,9 @@
 """What every long-running process of postcall does the same way: listen, say that it is ready, beat, stop in order.
 
-A parent hands its child one end of a socket pair, the *lifeline* (`POSTCALL_LIFELINE_FD`). The child writes
-`READY` once it serves and `BEAT` every few seconds; end of file on either side means that the other process is
-gone. So a child ends with its parent even after `kill -9`, and a silent child is noticed. Without a parent the
-lifeline is inert.
+A parent hands its child one end of a socket pair, the *lifeline* (`POSTCALL_LIFELINE_FD`). The child writes `READY`
+once it serves, `HELD` and a reason when it may not go on until a person has decided something, `READY` again when it
+goes on, and `BEAT` every few seconds; end of file on either side means that the other process is gone. So a child
+ends with its parent even after `kill -9`, and a silent child is noticed. Without a parent the lifeline is inert.
 """
 
 from __future__ import annotations
@@ -40,9 +40,15 @@ class Lifeline:
         self._is_ready = False
 
     def ready(self) -> None:
-        """Tell the parent that this process serves; call it once, when it is true."""
-        self._is_ready = True
-        self._send(b"READY\n")
+        """Tell the parent that this process serves; call it when it is true, and again after having been held."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._send(b"READY\n")
+
+    def held(self, reason: str) -> None:
+        """Tell the parent that this process lives, and stands still until a person has decided something."""
+        self._is_ready = False
+        self._send(f"HELD {' '.join(reason.split())}\n".encode())
 
     async def keep(self) -> None:
         """Beat, and watch for the parent's end, until cancelled."""

@@ -2,7 +2,8 @@
 
 A child has a process group of its own, so Ctrl-C reaches only the parent, which then stops all in order; the
 lifeline (see `postcall.service`) tells readiness, silence and death both ways. A child that ends after it was once
-ready is started again with growing pauses; one that never became ready stops the start-up. What children write to
+ready is started again with growing pauses; one that never became ready stops the start-up. A child that is *held* lives
+and waits for a person: it counts as started, and is left alone. What children write to
 stdout goes to stderr: stdout is for data.
 """
 
@@ -32,7 +33,7 @@ START_LIMIT_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
-State = Literal["starting", "ready", "silent", "exited", "stopped"]
+State = Literal["starting", "ready", "held", "silent", "exited", "stopped"]
 
 
 class ChildFailed(PostcallError):
@@ -54,12 +55,13 @@ class Child:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateChange:
-    """What the supervisor tells whoever listens, and logs."""
+    """What the supervisor tells whoever listens, and logs. `reason` says why a child is held."""
 
     name: str
     state: State
     pid: int | None = None
     exit_code: int | None = None
+    reason: str | None = None
 
 
 def postcall_command(*arguments: str) -> tuple[str, ...]:
@@ -81,7 +83,7 @@ class Supervisor:
         self._keepers: list[_Keeper] = []
 
     async def start(self, child: Child) -> None:
-        """Start a child and return once it is ready.
+        """Start a child and return once it is ready, or held.
 
         :raises ChildFailed: it ended first, or was not ready in time.
         """
@@ -99,10 +101,12 @@ class Supervisor:
         return next((keeper.pid for keeper in self._keepers if keeper.child.name == name), None)
 
     def _announce(self, change: StateChange) -> None:
-        level = logging.WARNING if change.state in {"silent", "exited"} else logging.INFO
+        level = logging.WARNING if change.state in {"held", "silent", "exited"} else logging.INFO
         facts = {"action": f"child_{change.state}", "child": change.name, "child_pid": change.pid}
         if change.exit_code is not None:
             facts["exit_code"] = change.exit_code
+        if change.reason is not None:
+            facts["reason"] = change.reason
         logger.log(level, "Child %s is %s", change.name, change.state, extra=facts)
         if self._on_change is not None:
             self._on_change(change)
@@ -196,6 +200,7 @@ class _Keeper:
 
     async def _listen(self, ours: socket.socket, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
+        rest = b""
         while True:
             try:
                 heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), SILENCE_LIMIT_S)
@@ -207,10 +212,21 @@ class _Keeper:
                 continue
             if not heard:
                 return
-            if b"READY" in heard:
-                self._announce(StateChange(name=self.child.name, state="ready", pid=process.pid))
-                if not self._first_ready.done():
-                    self._first_ready.set_result(None)
+            *words, rest = (rest + heard).split(b"\n")
+            for word in words:
+                self._note(word.decode("utf-8", "replace"), process)
+
+    def _note(self, word: str, process: asyncio.subprocess.Process) -> None:
+        """A word of the lifeline."""
+        kind, _, reason = word.partition(" ")
+        if kind == "READY":
+            self._announce(StateChange(name=self.child.name, state="ready", pid=process.pid))
+        elif kind == "HELD":
+            self._announce(StateChange(name=self.child.name, state="held", pid=process.pid, reason=reason))
+        else:
+            return
+        if not self._first_ready.done():
+            self._first_ready.set_result(None)
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:

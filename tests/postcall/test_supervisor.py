@@ -73,6 +73,31 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
         assert [change.exit_code for change in changes if change.state == "exited"] == [-9]
 
 
+async def test_a_held_child_counts_as_started_is_left_alone_and_becomes_ready(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from pathlib import Path
+from postcall.service import run_service
+async def main(lifeline):
+    lifeline.held("The log is READY\\nfor nothing.")
+    while not Path(sys.argv[1]).exists():
+        await asyncio.sleep(0.01)
+    lifeline.ready()
+    await lifeline.stopping.wait()
+run_service("child", main)
+"""
+    changes: list[StateChange] = []
+    async with a_supervisor(changes) as supervisor:
+        await supervisor.start(a_child("one", tmp_path / "go", program=program))
+        assert [(change.state, change.reason) for change in changes] == [
+            ("starting", None),
+            ("held", "The log is READY for nothing."),
+        ]
+        (tmp_path / "go").touch()
+        await eventually(lambda: changes[-1].state == "ready")
+        assert changes[-1].pid == changes[0].pid
+
+
 async def test_a_child_that_cannot_start_ends_the_start_up(tmp_path: Path) -> None:
     async with a_supervisor([]) as supervisor:
         with pytest.raises(ChildFailed, match="exit code 2"):
