@@ -113,5 +113,6 @@ def _satisfies(name: str, found: str, wanted: str) -> bool:
 
 
 def _alter_line(topic: str, name: str, value: str) -> str:
-    line = f"kafka-configs.sh --bootstrap-server $POSTCALL_KAFKA --alter --entity-type topics --entity-name {topic} --add-config {name}={value}"
+    what = f"--entity-type topics --entity-name {topic} --add-config {name}={value}"
+    line = f"kafka-configs.sh --bootstrap-server $POSTCALL_KAFKA --alter {what}"
     return f"Set POSTCALL_RETENTION_DAYS, or run: {line}" if name == "retention.ms" else f"Run: {line}"
