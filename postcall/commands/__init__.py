@@ -5,6 +5,7 @@ import typer
 from postcall.commands.demo import demo
 from postcall.commands.init import init
 from postcall.commands.log import log
+from postcall.commands.log_accept import accept
 from postcall.commands.log_copy import copy
 from postcall.commands.look import settings, status
 from postcall.commands.topics import topics
@@ -18,5 +19,6 @@ commands.command(rich_help_panel="Look")(status)
 commands.command(rich_help_panel="Look")(topics)
 commands.command(rich_help_panel="Look")(settings)
 
+log.command()(accept)
 log.command()(copy)
 commands.add_typer(log, name="log", rich_help_panel="Operate")
