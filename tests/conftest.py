@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs.counting import EMBEDDED, note_log, summarize
 from tests.logs.embedded import embedded_log
 from tests.logs.errors import NoKafka, NotOurs
 from tests.logs.real_kafka import RealKafka, real_kafka
@@ -63,15 +64,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(message)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say on which logs the tests ran, and what they measured."""
+    reports = (report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome))
+    for line in summarize(reports):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def log_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`127.0.0.1:PORT` of an empty log, which is this test's alone. Topics have to be created."""
     if getattr(request, "param", "embedded") == "embedded":
-        log = embedded_log(tmp_path_factory.mktemp("embedded-log"))
+        name, log = EMBEDDED, embedded_log(tmp_path_factory.mktemp("embedded-log"))
     else:
         kafka = request.config.stash[_KAFKA]
         assert isinstance(kafka, RealKafka), "its absence is told before"
-        log = kafka.emptied()
+        name, log = kafka.name, kafka.emptied()
+    note_log(request.node, name)
     with log as address:
         yield address
 

@@ -50,4 +50,5 @@ def docker_node() -> Iterator[Node]:
             wrapped.reload()
             return bool(wrapped.status == "running")
 
-        yield until_listening(Node(address=f"127.0.0.1:{port}", is_running=is_running))
+        name = f"Apache Kafka {kafka_version()} (docker)"
+        yield until_listening(Node(name=name, address=f"127.0.0.1:{port}", is_running=is_running))

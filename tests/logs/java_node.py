@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.logs.errors import NoKafka
-from tests.logs.jars import fetch_jars
+from tests.logs.jars import fetch_jars, kafka_version
 from tests.logs.node import START_LIMIT_S, Node, free_ports, server_properties, until_listening
 
 # Started quickly and thrown away soon: the optimizing compiler does not pay for itself.
@@ -46,6 +46,7 @@ class JavaNode:
         if java is None:
             raise NoKafka("java is not installed")
         port, controller_port = free_ports()
+        self.name = f"Apache Kafka {kafka_version()} (java)"
         self.address = f"127.0.0.1:{port}"
         self._folder = folder
         self._run = ("nice", "-n", str(niceness), java, *_JAVA_OPTIONS, "-cp", f"{fetch_jars()}/*")
@@ -64,6 +65,11 @@ class JavaNode:
         self._settings.write_text("\n".join(lines))
 
     @property
+    def node(self) -> Node:
+        """What there is to know of any node."""
+        return Node(name=self.name, address=self.address, is_running=self.is_running)
+
+    @property
     def log_file(self) -> Path:
         """What the node says."""
         return self._folder / "kafka.log"
@@ -79,7 +85,7 @@ class JavaNode:
             self._process = subprocess.Popen(
                 (*self._run, "kafka.Kafka", str(self._settings)), stdout=output, stderr=output, cwd=self._folder
             )
-        until_listening(Node(address=self.address, is_running=self.is_running))
+        until_listening(self.node)
 
     def is_running(self) -> bool:
         """Whether its process lives, paused or not."""

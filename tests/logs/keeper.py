@@ -21,8 +21,8 @@ from tests.logs.java_node import JavaNode
 from tests.logs.locks import held_if_free
 from tests.logs.node import Node
 
-#: Files of the folder: the lock of the users, and what the keeper has to say (one of the two).
-USERS, ADDRESS, REASON = "users", "address", "reason"
+#: Files of the folder: the lock of the users, and what the keeper has to say (where it is, or why there is none).
+USERS, NAME, ADDRESS, REASON = "users", "name", "address", "reason"
 
 
 def main(folder: Path) -> None:
@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         with docker_node() if docker_answers() else _java_node() as node:
+            _publish(folder / NAME, node.name)
             _publish(folder / ADDRESS, node.address)
             _until_unused(folder, node)
     except NoKafka as reason:
@@ -45,7 +46,7 @@ def _java_node() -> Iterator[Node]:
             raise NoKafka(f"no Docker engine answers, and {reason}") from reason
         with contextlib.closing(node):
             node.start()
-            yield Node(address=node.address, is_running=node.is_running)
+            yield node.node
 
 
 def _until_unused(folder: Path, node: Node) -> None:

@@ -16,8 +16,9 @@ START_LIMIT_S = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A running node: where it is, and whether it still is."""
+    """A running node: what and where it is, and whether it still is."""
 
+    name: str
     address: str
     is_running: Callable[[], bool]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.logs.emptying import Emptying
 from tests.logs.errors import NoKafka
-from tests.logs.keeper import ADDRESS, REASON, USERS
+from tests.logs.keeper import ADDRESS, NAME, REASON, USERS
 from tests.logs.locks import held
 
 _ROOT = Path(__file__).parents[2]
@@ -24,7 +24,9 @@ _STARTING = "starting"
 class RealKafka:
     """A Kafka whose topics and groups are the tests' to delete."""
 
-    def __init__(self, address: str, folder: Path, emptying: Emptying) -> None:
+    def __init__(self, address: str, folder: Path, emptying: Emptying, *, name: str) -> None:
+        #: What is said of it to people.
+        self.name = name
         self._address = address
         self._folder = folder
         self._emptying = emptying
@@ -51,7 +53,8 @@ def real_kafka(folder: Path) -> Iterator[RealKafka]:
         if given:
             emptying.claim()
         emptying.wait_for_groups()
-        yield RealKafka(address, folder, emptying)
+        name = f"the Kafka at {given}" if given else (folder / NAME).read_text()
+        yield RealKafka(address, folder, emptying, name=name)
 
 
 @contextlib.contextmanager
