@@ -31,8 +31,11 @@ def broker(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def ingest(broker: Service) -> Iterator[Service]:
-    service = make_ingest(broker.address)
+def ingest(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A door to the log that the test takes, or to the broker that it starts itself."""
+    takes_log = "log_address" in request.fixturenames
+    address = request.getfixturevalue("log_address") if takes_log else request.getfixturevalue("broker").address
+    service = make_ingest(address)
     yield service
     service.close()
 
@@ -90,10 +93,10 @@ async def test_without_the_log_nothing_is_claimed(tmp_path: Path, fault: signal.
         broker.close()
 
 
+@pytest.mark.both_logs
 async def test_a_door_that_is_stopped_answers_what_is_in_flight(
-    broker: Service, ingest: Service, client: httpx.AsyncClient
+    log_address: str, ingest: Service, client: httpx.AsyncClient
 ) -> None:
-    broker.start()
     ingest.start()
     await until_ready(client)
     host, port = ingest.address.split(":")
@@ -108,7 +111,7 @@ async def test_a_door_that_is_stopped_answers_what_is_in_flight(
     assert b"HTTP/1.1 200 OK" in answer
     writer.close()
     assert await asyncio.to_thread(ingest.wait) == 0
-    assert [record.value for record in await read_webhooks(broker.address)] == [BODY]
+    assert [record.value for record in await read_webhooks(log_address)] == [BODY]
 
 
 def test_a_door_without_a_secret_does_not_start(tmp_path: Path) -> None:
@@ -155,10 +158,10 @@ class Ledger:
             self.refused.add(receipt)
 
 
+@pytest.mark.both_logs
 async def test_fault_01_every_receipt_that_was_answered_200_is_in_the_log_whenever_the_door_is_killed(
-    broker: Service, ingest: Service, client: httpx.AsyncClient
+    log_address: str, ingest: Service, client: httpx.AsyncClient
 ) -> None:
-    broker.start()
     ingest.start()
     await until_ready(client)
     ledger, stopped = Ledger(), asyncio.Event()
@@ -172,7 +175,7 @@ async def test_fault_01_every_receipt_that_was_answered_200_is_in_the_log_whenev
     await eventually(lambda: len(ledger.acknowledged) > before, timeout_s=30)
     stopped.set()
     await asyncio.gather(*posting)
-    stored = {record.header("receipt-id"): record.value for record in await read_webhooks(broker.address)}
+    stored = {record.header("receipt-id"): record.value for record in await read_webhooks(log_address)}
     missing = {receipt for receipt, body in ledger.acknowledged.items() if stored.get(receipt) != body}
     assert not missing
     assert set(stored.values()) <= ledger.sent
