@@ -29,17 +29,23 @@ _NOT_IN_TIME, _NOT_ITS_NAME = (9, 10), (62, 64)
 
 
 async def explain_failure(log: LogConnection, failure: Exception) -> str:
-    """Why a client failed to start. Of several servers, one that answers says more than one that does not."""
+    """Why a client failed to start."""
     if isinstance(failure, BrokerResponseError):
         return f"Kafka at {log} refuses what a client asks for: {failure.description}"
-    explanation = f"The log at {log} did not answer, but does now."
+    return await find_failure(log) or f"The log at {log} did not answer, but does now."
+
+
+async def find_failure(log: LogConnection) -> str | None:
+    """Why no connection can be made; None if one can. Of several servers, one that answers says more than others."""
+    failure: str | None = None
     for host, port, _family in collect_hosts(log.bootstrap_servers):
         error = await _try(host, port, log)
-        if error is not None:
-            explanation = _explain(error, f"{host}:{port}", log.security)
-            if not isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
-                break
-    return explanation
+        if error is None:
+            return None
+        failure = _explain(error, f"{host}:{port}", log.security)
+        if not isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
+            break
+    return failure
 
 
 async def _try(host: str, port: int, log: LogConnection) -> Exception | None:

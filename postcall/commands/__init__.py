@@ -3,6 +3,7 @@
 import typer
 
 from postcall.commands.demo import demo
+from postcall.commands.doctor import doctor
 from postcall.commands.init import init
 from postcall.commands.log import log
 from postcall.commands.log_accept import accept
@@ -15,6 +16,7 @@ commands = typer.Typer()
 commands.command(rich_help_panel="Run")(demo)
 commands.command(rich_help_panel="Run")(up)
 commands.command(rich_help_panel="Run")(init)
+commands.command(rich_help_panel="Run")(doctor)
 commands.command(rich_help_panel="Look")(status)
 commands.command(rich_help_panel="Look")(topics)
 commands.command(rich_help_panel="Look")(settings)

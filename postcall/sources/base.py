@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -51,6 +51,14 @@ class RecordingAccess:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyProbe:
+    """A GET that costs nothing, and that the vendor answers with 2xx if it accepts our key."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
 class Source(Protocol):
     """A vendor of finished calls."""
 
@@ -83,6 +91,9 @@ class Source(Protocol):
 
         :raises UnreadableBody: with what is wrong, in words that may be logged.
         """
+
+    def key_probe(self) -> KeyProbe | None:
+        """How to learn whether the vendor accepts our key; None if there is none."""
 
     def recording_access(self, request: DownloadRecording) -> RecordingAccess:
         """Where and how to fetch a recording.

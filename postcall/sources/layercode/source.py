@@ -11,7 +11,7 @@ from postcall.errors import SettingsError
 from postcall.events import DomainEvent
 from postcall.requests import DownloadRecording
 from postcall.settings import Configuration
-from postcall.sources.base import Identity, RecordingAccess, Reply
+from postcall.sources.base import Identity, KeyProbe, RecordingAccess, Reply
 from postcall.sources.layercode.bodies import identify_body
 from postcall.sources.layercode.errors import SecretMissing
 from postcall.sources.layercode.normalize import normalize_delivery
@@ -62,6 +62,13 @@ class Layercode:
     def normalize(self, delivery: RawDelivery) -> Sequence[DomainEvent]:
         """See the protocol."""
         return normalize_delivery(delivery)
+
+    def key_probe(self) -> KeyProbe | None:
+        """See the protocol."""
+        key = self._settings.api_key
+        if key is None:
+            return None
+        return KeyProbe(url=f"{self._settings.api_url.rstrip('/')}/agents", headers={"Authorization": f"Bearer {key}"})
 
     def recording_access(self, request: DownloadRecording) -> RecordingAccess:
         """See the protocol."""

@@ -1,0 +1,1 @@
+"""`postcall doctor`: the first thing to run when something is wrong, and after installing."""
