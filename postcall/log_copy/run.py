@@ -88,7 +88,10 @@ async def _make_topics(
         differences += report.differences
     for difference in differences:
         if difference.setting in _HARMFUL:
-            raise CopyRefused(f"A copy would not last: {difference}")
+            raise CopyRefused(
+                f"{difference.topic} on {target} would not keep a copy: it has {difference.setting}={difference.found}."
+                " Delete the topic there, if it is empty; the copy makes it anew."
+            )
     return tuple(differences)
 
 
