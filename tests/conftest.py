@@ -1,7 +1,8 @@
 """What every room's tests may use: a real log, empty, of their own.
 
 A test takes `log_address`, which is an embedded log. One that states what any log must do for us is marked `both_logs`
-and runs twice: the second time on Apache Kafka (`-m "not kafka"` leaves those runs out).
+and runs twice: the second time on Apache Kafka (`-m "not kafka"` leaves those runs out). One that runs a whole pipeline
+takes `kafka_address` instead: there is none the first time, and the pipeline starts its own embedded log.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "embedded_only(reason): within a module of both_logs, holds on the embedded log")
     config.addinivalue_line("markers", "kafka: runs on Apache Kafka")
+    config.addinivalue_line("markers", "embedded_log: starts embedded logs itself")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run twice what holds on both logs."""
     is_marked = metafunc.definition.get_closest_marker("both_logs") is not None
     is_excepted = metafunc.definition.get_closest_marker("embedded_only") is not None
-    if "log_address" in metafunc.fixturenames and is_marked and not is_excepted:
+    if is_marked and not is_excepted:
         logs = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
-        metafunc.parametrize("log_address", logs, indirect=True)
+        for fixture in {"log_address", "kafka_address"} & set(metafunc.fixturenames):
+            metafunc.parametrize(fixture, logs, indirect=True)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -55,7 +58,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a Kafka where there is none: here and not in a fixture, so that all are told in one line."""
+    """Skip what needs a Kafka where there is none: here and not in a fixture, so that all are told in one line.
+
+    A skip is a failure where `POSTCALL_TEST_REQUIRE_KAFKA` is set.
+    """
+    if item.get_closest_marker("embedded_log"):
+        note_log(item, EMBEDDED)
     kafka = item.config.stash.get(_KAFKA, None)
     if isinstance(kafka, NoKafka) and item.get_closest_marker("kafka"):
         message = f"No Apache Kafka for tests: {kafka}"
@@ -74,14 +82,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def log_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`127.0.0.1:PORT` of an empty log, which is this test's alone. Topics have to be created."""
-    if getattr(request, "param", "embedded") == "embedded":
-        name, log = EMBEDDED, embedded_log(tmp_path_factory.mktemp("embedded-log"))
+    if _wants_kafka(request):
+        with _emptied_kafka(request) as address:
+            yield address
     else:
-        kafka = request.config.stash[_KAFKA]
-        assert isinstance(kafka, RealKafka), "its absence is told before"
-        name, log = kafka.name, kafka.emptied()
-    note_log(request.node, name)
-    with log as address:
+        note_log(request.node, EMBEDDED)
+        with embedded_log(tmp_path_factory.mktemp("embedded-log")) as address:
+            yield address
+
+
+@pytest.fixture
+def kafka_address(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """`127.0.0.1:PORT` of an empty Apache Kafka, which is this test's alone; None = use an embedded log."""
+    if _wants_kafka(request):
+        with _emptied_kafka(request) as address:
+            yield address
+    else:
+        note_log(request.node, EMBEDDED)
+        yield None
+
+
+def _wants_kafka(request: pytest.FixtureRequest) -> bool:
+    return bool(getattr(request, "param", "embedded") == "kafka")
+
+
+@contextlib.contextmanager
+def _emptied_kafka(request: pytest.FixtureRequest) -> Iterator[str]:
+    kafka = request.config.stash[_KAFKA]
+    assert isinstance(kafka, RealKafka), "its absence is told before"
+    note_log(request.node, kafka.name)
+    with kafka.emptied() as address:
         yield address
 
 

@@ -21,6 +21,8 @@ from tests.broker.log_process import LogProcess, running_log
 from tests.broker.wire import record_batch
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.embedded_log
+
 PARTITIONS = 3
 
 

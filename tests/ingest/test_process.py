@@ -50,6 +50,7 @@ async def post(client: httpx.AsyncClient, body: bytes = BODY) -> httpx.Response:
     return await client.post(DOOR, content=body, headers={"layercode-signature": sign(body)})
 
 
+@pytest.mark.embedded_log
 async def test_a_door_that_starts_before_the_log_is_alive_and_not_ready_until_it_is(
     broker: Service, ingest: Service, client: httpx.AsyncClient
 ) -> None:
@@ -62,6 +63,7 @@ async def test_a_door_that_starts_before_the_log_is_alive_and_not_ready_until_it
     assert (await post(client)).status_code == 200
 
 
+@pytest.mark.embedded_log
 @pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL])
 async def test_without_the_log_nothing_is_claimed(tmp_path: Path, fault: signal.Signals) -> None:
     broker = make_broker(tmp_path)

@@ -12,6 +12,8 @@ from tests.pipeline.demo import expected_summary, finish_demo, running_demo
 from tests.pipeline.processes import descendants_of, kill_service
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.embedded_log
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_the_demo_reports_what_the_vendor_knows(seed: int, tmp_path: Path) -> None:

@@ -48,12 +48,19 @@ def delete_warehouses(data_dir: Path) -> None:
 
 
 @asynccontextmanager
-async def a_pipeline_with_calls(data_dir: Path) -> AsyncIterator[int]:
+async def a_pipeline_with_calls(data_dir: Path, *, kafka: str | None) -> AsyncIterator[int]:
     """A running pipeline that has projected some calls; yields how many webhooks it was sent."""
     listener = open_listener("127.0.0.1", 0)
     schedule = plan_schedule(6, seed=8, api_url=api_url_of(listener))
     configuration = Configuration(
-        flags={"data_dir": data_dir, "host": "127.0.0.1", "port": 0, "private_port": 0, "broker_port": 0},
+        flags={
+            "data_dir": data_dir,
+            "host": "127.0.0.1",
+            "port": 0,
+            "private_port": 0,
+            "broker_port": 0,
+            "kafka": kafka,
+        },
         environment={
             "LAYERCODE_WEBHOOK_SECRET": SECRET,
             "LAYERCODE_API_KEY": "key",
@@ -72,9 +79,14 @@ async def a_pipeline_with_calls(data_dir: Path) -> AsyncIterator[int]:
         yield schedule.expected.webhooks
 
 
+@pytest.mark.both_logs
 @pytest.mark.timeout(180)
-async def test_tables_come_back_identical(tmp_path: Path) -> None:
-    async with a_pipeline_with_calls(tmp_path) as webhooks:
+async def test_tables_come_back_identical(
+    tmp_path: Path, kafka_address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kafka_address:
+        monkeypatch.setenv("POSTCALL_KAFKA", kafka_address)
+    async with a_pipeline_with_calls(tmp_path, kafka=kafka_address) as webhooks:
         before = await all_tables(tmp_path)
         told = json.loads(await postcall("replay", "projections", "--data-dir", str(tmp_path), "--json"))
         assert told["rows"]["webhooks"] == webhooks

@@ -8,6 +8,8 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from postcall.instance import is_alive
 from postcall.topics import EVENTS, STAGE_INPUTS
 from tests.streams.deliveries import deliver_message
@@ -39,6 +41,7 @@ def are_gone(pids: dict[str, int]) -> bool:
     return not any(is_alive(pid) for pid in pids.values())
 
 
+@pytest.mark.both_logs
 async def test_a_killed_stage_is_started_again_and_all_stop_together(log: str, tmp_path: Path) -> None:
     with stage_process(*all_stages(log, tmp_path), log_file=tmp_path / "log") as process:
         before = await until_all_ready(process)
