@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.compose.compose_file import Service
 from tests.compose.relocation import Relocation
 from tests.logs.errors import NoKafka
-from tests.logs.jars import fetch_jars
+from tests.logs.jars import fetch_jars, kafka_version
 from tests.logs.node import START_LIMIT_S
 
 #: The image's own, where nobody sets another.
@@ -28,6 +28,7 @@ _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 class KafkaNode:
     """A running node."""
 
+    name: str
     address: str
     properties: Mapping[str, str]
     java: tuple[str, ...]
@@ -57,7 +58,9 @@ def running_kafka(service: Service, relocation: Relocation, folder: Path) -> Ite
     address = properties["advertised.listeners"].rpartition("//")[2]
     try:
         _wait_until_listening(address, process, folder)
-        yield KafkaNode(address=address, properties=properties, java=java)
+        yield KafkaNode(
+            name=f"Apache Kafka {kafka_version()} (java)", address=address, properties=properties, java=java
+        )
     finally:
         process.kill()
         process.wait()

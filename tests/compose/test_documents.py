@@ -50,7 +50,7 @@ def test_services_that_are_named_exist(line: str) -> None:
 
 def test_commands_of_postcall_that_are_shown_exist() -> None:
     shown = postcall_commands_in("\n".join(SHOWN_COMPOSE))
-    assert {words[0] for words in shown} == {"sql", "replay"}
+    assert {words[0] for words in shown} == {"sql", "replay", "log"}
     for words in shown:
         parse_command(words)
 

@@ -25,6 +25,7 @@ from tests.compose.deliver import AS_JSON, Rows, deliver, wait_for_row
 from tests.compose.documents import sql_command_of_the_page
 from tests.compose.kafka_node import KafkaNode, running_kafka
 from tests.compose.relocation import Relocation, free_ports
+from tests.logs.counting import note_log
 from tests.logs.errors import NoKafka
 
 SECRET = "whsec_compose"
@@ -64,6 +65,11 @@ def kafka(relocation: Relocation, tmp_path_factory: pytest.TempPathFactory) -> I
         yield node
 
 
+@pytest.fixture(autouse=True)
+def _counted(request: pytest.FixtureRequest, kafka: KafkaNode) -> None:
+    note_log(request.node, kafka.name)
+
+
 def _give_up(reason: str) -> NoReturn:
     if os.environ.get("POSTCALL_TEST_REQUIRE_KAFKA"):
         pytest.fail(reason, pytrace=False)
@@ -94,7 +100,6 @@ def test_kafkas_healthcheck_succeeds_while_it_serves_and_only_then(kafka: KafkaN
         kafka.run_tool("kafka.admin.ConfigCommand", *elsewhere, limit_s=5)
 
 
-@pytest.mark.usefixtures("kafka")
 async def test_a_signed_delivery_becomes_a_row_and_all_stop_in_time(relocation: Relocation, tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         # In the order of depends_on.
