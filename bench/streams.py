@@ -35,6 +35,7 @@ from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import EVENTS
 from streams.faust_app import build_app
+from streams.log_check import LogCheck
 from streams.normalize import normalize
 from streams.quiet_libraries import quieten_libraries
 from streams.run import run_stage
@@ -85,7 +86,7 @@ async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> fl
 
 async def run_transform(derive: Derive, log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
     """Our stage."""
-    stage = TransformStage("normalize", derive, log=log)
+    stage = TransformStage("normalize", derive, log=log, directory=data_dir)
     await run_stage(stage, log=log, directory=data_dir, on_ready=lambda: None, stopping=stopping)
 
 
@@ -101,7 +102,8 @@ async def forward_plainly(log: LogConnection, data_dir: Path, stopping: asyncio.
                 await asyncio.gather(*sent)
                 sent.clear()
 
-    stage = TransformStage("normalize", _copy, log=log)
+    stage = TransformStage("normalize", _copy, log=log, directory=data_dir)
+    await LogCheck(stage, log=log, hold=None).until_known()
     app = build_app(stage, body, log=log, directory=data_dir)
     app.conf.producer_max_batch_size = 1024 * 1024  # as ours, or the difference would be this alone
     await app.start()

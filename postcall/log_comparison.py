@@ -7,9 +7,9 @@ here; see `postcall.log_witnesses`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,8 @@ from postcall.topics import ALL_TOPICS
 #: `records_lost`: the log begins after what was to be read next. `made_anew`: another log, or a shorter one.
 #: `copied`: the same records under other ids. `more_partitions`, `unequal_partitions`: a session may lie in two.
 Kind = Literal["records_lost", "made_anew", "copied", "more_partitions", "unequal_partitions"]
+
+_GRAVEST_FIRST: Final[tuple[Kind, ...]] = ("made_anew", "records_lost", "more_partitions", "copied")
 
 
 class Finding(BaseModel):
@@ -93,18 +95,19 @@ def find_unequal_partitions(log: LogIdentity) -> Finding | None:
 
 def find_contradictions(
     memories: Iterable[Memory], log: LogIdentity, witnesses: Mapping[tuple[str, int], str]
-) -> Iterator[Finding]:
-    """All that the log contradicts, a topic's other number of partitions once."""
-    told: set[tuple[str, str]] = set()
-    for memory in memories:
-        place = memory.position.topic, memory.position.partition
-        finding = compare(memory, log, witnesses.get(place))
-        if finding is not None and (finding.partition is not None or (finding.kind, finding.topic) not in told):
-            told.add((finding.kind, finding.topic))
-            yield finding
+) -> list[Finding]:
+    """All that contradicts what is remembered, the gravest first; what concerns a whole topic once."""
+    found = {
+        (finding.kind, finding.topic, finding.partition): finding
+        for memory in memories
+        if (finding := compare(memory, log, witnesses.get((memory.position.topic, memory.position.partition))))
+    }
+    findings = sorted(found.values(), key=lambda finding: _GRAVEST_FIRST.index(finding.kind))
+    if findings and findings[0].kind == "made_anew":
+        # Of another log, the places in which nothing was read yet say nothing.
+        findings = [finding for finding in findings if finding.kind != "copied"]
     unequal = find_unequal_partitions(log)
-    if unequal is not None:
-        yield unequal
+    return [*findings, unequal] if unequal is not None else findings
 
 
 def _differs(remembered: str | None, found: str | None) -> bool:

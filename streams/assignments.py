@@ -46,7 +46,7 @@ class Assignments:
     async def follow(self) -> None:
         """Catch up with what is assigned, until cancelled.
 
-        :raises LogMismatch: the log contradicts what the stage remembers.
+        :raises StageCrashed: the log has changed since it was looked at.
         """
         while True:
             async with self._changed:

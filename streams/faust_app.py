@@ -51,7 +51,8 @@ def build_app(
     - `stream_wait_empty`: a rebalance waits for what was handed out, so no two processes work on one record.
     - No standby replicas, so that the group's protocol is Kafka's own `roundrobin` and not Faust's.
     - `env={}`: otherwise variables such as `BROKER_URL` or `APP_DATADIR` in the user's environment would win.
-    - `earliest`: a group without committed offsets begins at the beginning.
+    - `none`: where the log no longer has what comes next, the app fails, and nothing is skipped silently. So the group
+      must have committed offsets before (see `streams.log_check`).
     """
     datadir = directory / "faust" / stage.name
     datadir.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,7 @@ def build_app(
         broker_heartbeat_interval=_HEARTBEAT_INTERVAL_S,
         broker_rebalance_timeout=_REBALANCE_TIMEOUT_S,
         broker_max_poll_records=_BUFFERED_RECORDS,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",
         consumer_max_fetch_size=MAX_RECORD_BYTES,
         producer_max_request_size=MAX_RECORD_BYTES,
     )

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from postcall.log_hold import Hold
 from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
@@ -49,6 +50,7 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
             directory=directory,
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,
+            hold=Hold(f"{name}-{slot}", data_dir=settings.data_dir, on_held=lifeline.held),
         )
         exit_code = 0
     finally:

@@ -1,8 +1,8 @@
 """Running one stage: from the first connection to an ordered stop.
 
-A stage whose consumer fails ends with `StageCrashed`: its process is started again by whoever supervises it, and
-goes on from the committed offsets. That is simpler, and therefore surer, than a Faust app that is put together again
-inside of a running process.
+A stage whose consumer fails, or whose log becomes another one, ends with `StageCrashed`: its process is started again
+by whoever supervises it, looks at the log, and goes on from the committed offsets. That is simpler, and therefore
+surer, than a Faust app that is put together again inside of a running process.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
 
-from postcall.errors import LogUnavailable, PostcallError
-from postcall.kafka import open_admin
+from postcall.errors import PostcallError
 from postcall.log_connection import LogConnection
+from postcall.log_hold import Hold
+from postcall.log_watch import WATCH_INTERVAL_S
 from streams.assignments import Assignments
 from streams.errors import StageCrashed
-from streams.failures import describe_failure, pause_after
+from streams.failures import describe_failure
 from streams.faust_app import build_app
 from streams.intake import Intake
+from streams.log_check import LogCheck
 from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PROBE_PAUSE_S = 2.0
+_Build = Callable[[Stage, Callable[[Any], Awaitable[None]]], faust.App]
+
 # The last three are together below the ten seconds after which a supervisor kills.
 _APP_START_LIMIT_S = 2.0
 _WORK_LIMIT_S = 5.0
@@ -38,16 +41,26 @@ _STAGE_CLOSE_LIMIT_S = 1.0
 
 
 async def run_stage(
-    stage: Stage, *, log: LogConnection, directory: Path, on_ready: Callable[[], None], stopping: asyncio.Event
+    stage: Stage,
+    *,
+    log: LogConnection,
+    directory: Path,
+    on_ready: Callable[[], None],
+    stopping: asyncio.Event,
+    hold: Hold | None = None,
+    watch_interval_s: float = WATCH_INTERVAL_S,
 ) -> None:
     """Run a stage until `stopping` is set.
 
     :param directory: where Faust keeps its files.
-    :raises StageCrashed: its consumer failed.
+    :param hold: holds the stage, before it reads, while the log is not the one that it knows; None = that is raised.
+    :raises StageCrashed: its consumer failed, or the log became another one.
+    :raises LogMismatch: the log is not the one that it knows, and nothing holds it.
     :raises PostcallError: the stage cannot run; says why.
     """
     stop = asyncio.create_task(stopping.wait())
-    consume = asyncio.create_task(_consume(stage, log, directory, on_ready))
+    check = LogCheck(stage, log=log, hold=hold, watch_interval_s=watch_interval_s)
+    consume = asyncio.create_task(_consume(stage, check, partial(build_app, log=log, directory=directory), on_ready))
     try:
         await asyncio.wait([stop, consume], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -58,15 +71,18 @@ async def run_stage(
         raise result
 
 
-async def _consume(stage: Stage, log: LogConnection, directory: Path, on_ready: Callable[[], None]) -> None:
-    await wait_for_topic(stage.reads.name, log=log)
+async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Callable[[], None]) -> None:
     async with _opened(stage):
+        log = await check.until_known()
         assignments = Assignments(stage, on_ready=on_ready)
         intake = Intake(stage, until_owned=assignments.until_owned)
-        app = build_app(stage, intake.receive, log=log, directory=directory)
+        app = build(stage, intake.receive)
         assignments.listen(app)
         started = asyncio.Event()
-        parts = [asyncio.create_task(part) for part in (intake.run(), assignments.follow(), _run_app(app, started))]
+        parts = [
+            asyncio.create_task(part)
+            for part in (intake.run(), assignments.follow(), _run_app(app, started), check.until_changed(log))
+        ]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -84,25 +100,6 @@ async def _consume(stage: Stage, log: LogConnection, directory: Path, on_ready: 
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
-
-
-async def wait_for_topic(topic: str, *, log: LogConnection) -> None:
-    """Return once the log answers and has the topic; says once what it waits for."""
-    failures = 0
-    while problem := await _find_problem(topic, log):
-        if not failures:
-            logger.warning("Waiting for the log: %s", problem, extra={"action": "log_awaited"})
-        failures += 1
-        await asyncio.sleep(min(pause_after(failures), _LONGEST_PROBE_PAUSE_S))
-
-
-async def _find_problem(topic: str, log: LogConnection) -> str | None:
-    try:
-        async with open_admin(log) as admin:
-            is_there = topic in await admin.list_topics()
-    except (LogUnavailable, KafkaError) as error:
-        return describe_failure(error)
-    return None if is_there else f"the topic {topic} is not there yet"
 
 
 @contextlib.asynccontextmanager

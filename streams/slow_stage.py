@@ -48,6 +48,7 @@ class SlowStage(Stage, Generic[R]):
         self._worker = worker
         self._log = log
         self._index = WorkIndex(directory / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
+        self.positions = self._index.positions
         self._appender = Appender(log)
         self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
         self._owned: set[int] = set()
@@ -62,6 +63,11 @@ class SlowStage(Stage, Generic[R]):
         return self._worker.requests
 
     @property
+    def follows(self) -> tuple[Topic, ...]:
+        """Requests, outcomes and dead letters, in the order in which they are caught up with."""
+        return (self._worker.requests, self._worker.outcomes, DEAD_LETTERS)
+
+    @property
     def index(self) -> WorkIndex:
         """What is to do and what is done."""
         return self._index
@@ -70,6 +76,10 @@ class SlowStage(Stage, Generic[R]):
         """Open the worker, and begin to look for due work; there is none before a partition is owned."""
         await self._worker.open()
         self._dispatching = asyncio.create_task(self._dispatch())
+
+    def forget(self) -> None:
+        """Begin with an empty index, to be made again from the log."""
+        self._index.forget()
 
     async def close(self) -> None:
         """Cancel what still runs; its requests are then claimed again after the start."""
@@ -83,7 +93,7 @@ class SlowStage(Stage, Generic[R]):
 
     async def catch_up(self, partition: int) -> None:
         """Read this partition's requests, outcomes and dead letters up to now."""
-        topics = (self._worker.requests.name, self._worker.outcomes.name, DEAD_LETTERS.name)
+        topics = [topic.name for topic in self.follows]
         count = await catch_up(self._index, partition, topics=topics, apply=self._note, log=self._log)
         logger.log(
             logging.INFO if count else logging.DEBUG,
@@ -123,8 +133,7 @@ class SlowStage(Stage, Generic[R]):
         with self._index.transaction():
             for request_id, record in filed:
                 self._index.file(request_id, record)
-            for record in records:
-                self._index.advance(record)
+            self.positions.advance(records)
         self._changed.set()
 
     def _note(self, record: Record) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from postcall.records import Record
 from postcall.topics import STAGE_INPUTS, Topic, stage_group
+from streams.kept_positions import KeptPositions
 
 
 class Stage(ABC):
@@ -39,11 +40,18 @@ class Stage(ABC):
 
     #: Names the consumer group, the files and the log lines.
     name: str
+    #: What it remembers of the log; kept by the stage itself, and compared with the log before it reads.
+    positions: KeptPositions
 
     @property
     def reads(self) -> Topic:
         """The topic that this stage consumes."""
         return STAGE_INPUTS[self.name]
+
+    @property
+    def follows(self) -> tuple[Topic, ...]:
+        """All topics of which it remembers positions: the one that it consumes, and what it catches up with."""
+        return (self.reads,)
 
     @property
     def group(self) -> str:
@@ -56,13 +64,17 @@ class Stage(ABC):
         :raises PostcallError: it cannot run; says why.
         """
 
+    def forget(self) -> None:
+        """Know nothing of the log any more: it is another one. Called before anything is consumed."""
+        self.positions.forget()
+
     async def close(self) -> None:  # noqa: B027 - as above
         """Let go of everything, within a few seconds; called after the last `take`."""
 
     async def catch_up(self, partition: int) -> None:  # noqa: B027 - as above
         """Learn from the log what is known about a partition.
 
-        :raises LogMismatch: the log contradicts what this stage remembers.
+        :raises StageCrashed: the log has changed since it was looked at.
         """
 
     def own(self, partition: int) -> None:  # noqa: B027 - as above

@@ -22,20 +22,20 @@ def build_stage(name: str, configuration: Configuration, directory: Path) -> Sta
     return _BUILDERS[name](configuration, directory)
 
 
-def _normalize(configuration: Configuration, directory: Path) -> Stage:  # noqa: ARG001 - as all builders are called
+def _normalize(configuration: Configuration, directory: Path) -> Stage:
     from postcall.sources import load_sources  # noqa: PLC0415 - each process loads only its own stage
     from streams.normalize import normalize  # noqa: PLC0415 - as above
 
     derive = partial(normalize, sources=load_sources(configuration))
-    return TransformStage("normalize", derive, log=configuration.read(Settings).log)
+    return TransformStage("normalize", derive, log=configuration.read(Settings).log, directory=directory)
 
 
-def _plan(configuration: Configuration, directory: Path) -> Stage:  # noqa: ARG001 - as above
+def _plan(configuration: Configuration, directory: Path) -> Stage:
     from streams.analyzers import ANALYZERS  # noqa: PLC0415 - as above
     from streams.plan import plan  # noqa: PLC0415 - as above
 
     derive = partial(plan, analyzers=ANALYZERS)
-    return TransformStage("plan", derive, log=configuration.read(Settings).log)
+    return TransformStage("plan", derive, log=configuration.read(Settings).log, directory=directory)
 
 
 def _recordings(configuration: Configuration, directory: Path) -> Stage:

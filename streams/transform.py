@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from postcall.dead_letters import ErrorClass, dead_letter
 from postcall.errors import PostcallError, UnreadableRecord
@@ -13,6 +15,8 @@ from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from streams.appender import Appender, require_fitting
 from streams.errors import RecordTooLarge
+from streams.failures import describe_failure
+from streams.kept_positions import KeptPositions, in_transaction, open_positions
 from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -25,20 +29,44 @@ Derive = Callable[[Record], Sequence[NewRecord]]
 
 
 class TransformStage(Stage):
-    """Appends what a pure function derives. A record that cannot be read becomes a dead letter."""
+    """Appends what a pure function derives. A record that cannot be read becomes a dead letter.
 
-    def __init__(self, name: str, derive: Derive, *, log: LogConnection) -> None:
+    :param directory: where it keeps its positions.
+    :raises StageFileUnusable: their file cannot be used.
+    """
+
+    def __init__(self, name: str, derive: Derive, *, log: LogConnection, directory: Path) -> None:
         self.name = name
         self._derive = derive
         self._appender = Appender(log)
+        self._database = open_positions(directory / f"{name}.sqlite3")
+        self.positions = KeptPositions(self._database)
+        self._has_missed = False
 
     async def close(self) -> None:
-        """Close the producer."""
+        """Close the producer and the positions."""
         await self._appender.close()
+        self._database.close()
 
     async def take(self, records: Sequence[Record]) -> None:
         """Derive, append, and wait for the acknowledgements."""
         await self._appender.append([derived for record in records for derived in self._derive_or_refuse(record)])
+        self._note_read(records)
+
+    def _note_read(self, records: Sequence[Record]) -> None:
+        try:
+            with in_transaction(self._database):
+                self.positions.advance(records)
+        except sqlite3.Error as error:
+            # Raised, it would have the same records appended again and again while the disk is full. They are a
+            # witness, and may lag.
+            if not self._has_missed:
+                self._has_missed = True
+                logger.warning(
+                    "Positions cannot be kept: %s", describe_failure(error), extra={"action": "positions_missed"}
+                )
+        else:
+            self._has_missed = False
 
     def _derive_or_refuse(self, record: Record) -> Iterator[NewRecord]:
         try:

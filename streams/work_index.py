@@ -8,9 +8,8 @@ all calls are short. What waits in here for months is the request's id and state
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,20 +17,13 @@ from uuid import UUID
 
 import orjson
 
-from postcall.checksums import record_checksum
 from postcall.file_locks import LockTaken, take_lock
 from postcall.records import Record
-from streams.errors import WorkIndexUnusable
+from streams.errors import StageFileUnusable
+from streams.kept_positions import POSITIONS_SCHEMA, KeptPositions, in_transaction, open_stage_file
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
-CREATE TABLE positions (
-    topic TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL,
-    checksum TEXT NOT NULL,           -- of the record before next_offset
-    PRIMARY KEY (topic, partition)
-) WITHOUT ROWID;
 CREATE TABLE work (
     request_id TEXT PRIMARY KEY,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done')),
@@ -48,14 +40,6 @@ CREATE INDEX work_place ON work (partition, kafka_offset);
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checkpoint:
-    """Up to where a partition was read, and what the record before was."""
-
-    next_offset: int
-    checksum: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
     """A request that was claimed: the record it came in, and how often it was tried."""
 
@@ -68,7 +52,7 @@ class Work:
 class WorkIndex:
     """The index of one stage.
 
-    :raises WorkIndexUnusable: the file is no index, or another release's, or another process has it.
+    :raises StageFileUnusable: the file is no index, or another release's, or another process has it.
     """
 
     def __init__(self, path: Path, *, requests_topic: str) -> None:
@@ -76,12 +60,11 @@ class WorkIndex:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path.with_suffix(".lock"))
         try:
-            self._database = _open_database(path)
-        except sqlite3.DatabaseError as error:
+            self._database = open_stage_file(path, schema=POSITIONS_SCHEMA + _SCHEMA, version=_SCHEMA_VERSION)
+        except StageFileUnusable:
             self._lock.close()
-            raise WorkIndexUnusable(
-                f"{path} cannot be used ({error}). Delete it: it will be made again from the log."
-            ) from error
+            raise
+        self.positions = KeptPositions(self._database)
         # What was running when the process before ended is work again.
         self._database.execute("UPDATE work SET state = 'waiting' WHERE state = 'running'")
 
@@ -90,34 +73,15 @@ class WorkIndex:
         self._database.close()
         self._lock.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All changes within, or none."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+        return in_transaction(self._database)
 
-    # Positions
-
-    def checkpoint(self, topic: str, partition: int) -> Checkpoint | None:
-        """Up to where a partition was read, if it was."""
-        row = self._database.execute(
-            "SELECT next_offset, checksum FROM positions WHERE topic = ? AND partition = ?", (topic, partition)
-        ).fetchone()
-        return Checkpoint(next_offset=row[0], checksum=row[1]) if row else None
-
-    def advance(self, record: Record) -> None:
-        """Note that this record was read; going back is not noted."""
-        self._database.execute(
-            "INSERT INTO positions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET next_offset = excluded.next_offset, checksum = excluded.checksum"
-            " WHERE excluded.next_offset > next_offset",
-            (record.topic, record.partition, record.next_offset, record_checksum(record)),
-        )
+    def forget(self) -> None:
+        """Know nothing any more, neither work nor positions, as if the file had been deleted."""
+        with self.transaction():
+            self._database.execute("DELETE FROM work")
+            self.positions.forget()
 
     # What the log says
 
@@ -199,25 +163,9 @@ def _lock(path: Path) -> IO[bytes]:
     try:
         return take_lock(path)
     except LockTaken as taken:
-        raise WorkIndexUnusable(
+        raise StageFileUnusable(
             f"{path} is held by {taken.holder}. Stop it first, or give this one a --data-dir of its own."
         ) from None
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"its schema version is {version}, not {_SCHEMA_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _marks(values: list[int]) -> str:

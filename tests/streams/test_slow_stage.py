@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from postcall.dead_letters import DeadLetter
+from postcall.errors import LogMismatch
 from postcall.log import encode, open_record
 from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
@@ -22,7 +23,6 @@ from postcall.requests import DownloadRecording
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
-from streams.errors import LogMismatch
 from tests.broker.log_process import LogProcess, running_log
 from tests.logs.embedded import log_in_thread
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
@@ -287,7 +287,7 @@ async def test_work_that_outlasts_a_stop_is_begun_again(bench: Bench) -> None:
     assert bench.ledger == {"s-1 1": 2}
 
 
-@pytest.mark.parametrize(("count", "finding"), [(0, "the log ends at offset 0"), (400, "another record lies at")])
+@pytest.mark.parametrize(("count", "finding"), [(0, "the log ends at offset 0"), (400, "has another record at offset")])
 async def test_another_log_is_noticed_be_it_shorter_or_longer(
     bench: Bench, tmp_path: Path, count: int, finding: str
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from postcall.checksums import record_checksum
 from postcall.topics import RECORDING_REQUESTS
-from streams.errors import WorkIndexUnusable
+from streams.errors import StageFileUnusable
 from streams.work_index import WorkIndex
 from tests.streams.deliveries import read_back
 from tests.streams.requests import download, request_record
@@ -121,22 +121,22 @@ def test_a_failed_transaction_moves_no_position(index: WorkIndex) -> None:
     def fail_half_way() -> None:
         with index.transaction():
             file(1)(index)
-            index.advance(record)
+            index.positions.advance([record])
             raise KeyError
 
     with pytest.raises(KeyError):
         fail_half_way()
-    assert index.checkpoint(record.topic, 0) is None
+    assert index.positions.find(record.topic, 0) is None
     assert claim_all(index) == []
 
 
 def test_a_position_never_goes_back(index: WorkIndex) -> None:
     for offset in (5, 3):
-        index.advance(read_back(request_record(offset), offset=offset))
-    checkpoint = index.checkpoint(RECORDING_REQUESTS.name, 0)
-    assert checkpoint is not None
-    assert checkpoint.next_offset == 6
-    assert checkpoint.checksum == record_checksum(read_back(request_record(5), offset=5))
+        index.positions.advance([read_back(request_record(offset), offset=offset)])
+    position = index.positions.find(RECORDING_REQUESTS.name, 0)
+    assert position is not None
+    assert position.next_offset == 6
+    assert position.record_checksum == record_checksum(read_back(request_record(5), offset=5))
 
 
 def test_a_failure_of_ours_puts_work_back_until_later(index: WorkIndex) -> None:
@@ -159,13 +159,13 @@ def test_a_request_that_was_set_aside_is_done(index: WorkIndex) -> None:
 
 @pytest.mark.usefixtures("index")
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WorkIndexUnusable, match=r"held by process \d+"):
+    with pytest.raises(StageFileUnusable, match=r"held by process \d+"):
         open_index(tmp_path)
 
 
 def test_a_file_that_is_no_index_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "recordings.sqlite3").write_bytes(b"no database, but long enough to be looked at" * 100)
-    with pytest.raises(WorkIndexUnusable, match="Delete it"):
+    with pytest.raises(StageFileUnusable, match="Delete it"):
         open_index(tmp_path)
 
 
@@ -173,5 +173,5 @@ def test_an_index_of_another_release_is_refused(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "recordings.sqlite3")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(WorkIndexUnusable, match="version is 99"):
+    with pytest.raises(StageFileUnusable, match="version is 99"):
         open_index(tmp_path)

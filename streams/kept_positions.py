@@ -1,0 +1,148 @@
+"""The read positions of a stage, in its SQLite file.
+
+They are a witness of what the log was (see `postcall.log_comparison`). What a power cut takes back is harmless, so they
+need no fsync of their own: in WAL mode with `synchronous=NORMAL` a file never runs ahead of what was done.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from postcall.checksums import record_checksum
+from postcall.read_position import ReadPosition
+from postcall.records import Record
+from streams.errors import StageFileUnusable
+
+POSITIONS_SCHEMA = """
+CREATE TABLE positions (
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    record_checksum TEXT,             -- of the record before next_offset, where it is known
+    cluster_id TEXT,
+    topic_id TEXT,
+    partition_count INTEGER,
+    PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+"""
+_SCHEMA_VERSION = 1
+_COLUMNS = "topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count"
+
+
+class KeptPositions:
+    """The table `positions` of an open file. One thread; all calls are short."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def all(self) -> list[ReadPosition]:
+        """Every position that is known, also of partitions that somebody else reads now."""
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM positions ORDER BY topic, partition")  # noqa: S608 - constant
+        return [_read(row) for row in rows]
+
+    def find(self, topic: str, partition: int) -> ReadPosition | None:
+        """Where a partition is to be read on, if it is known."""
+        row = self._database.execute(
+            f"SELECT {_COLUMNS} FROM positions WHERE topic = ? AND partition = ?",  # noqa: S608 - as above
+            (topic, partition),
+        ).fetchone()
+        return _read(row) if row else None
+
+    def advance(self, records: Iterable[Record]) -> None:
+        """Note that these were read, in the order of each partition; going back is not noted."""
+        last = {(record.topic, record.partition): record for record in records}
+        self._database.executemany(
+            "INSERT INTO positions (topic, partition, next_offset, record_checksum) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE"
+            " SET next_offset = excluded.next_offset, record_checksum = excluded.record_checksum"
+            " WHERE excluded.next_offset > next_offset",
+            [(*place, record.next_offset, record_checksum(record)) for place, record in last.items()],
+        )
+
+    def keep(self, positions: Iterable[ReadPosition]) -> None:
+        """Let these be the positions of their partitions, whatever was known."""
+        self._database.executemany(
+            f"INSERT OR REPLACE INTO positions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - as above
+            [
+                (
+                    each.topic,
+                    each.partition,
+                    each.next_offset,
+                    each.record_checksum,
+                    each.cluster_id,
+                    each.topic_id,
+                    each.partition_count,
+                )
+                for each in positions
+            ],
+        )
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self._database.execute("DELETE FROM positions")
+
+
+def open_stage_file(path: Path, *, schema: str, version: int) -> sqlite3.Connection:
+    """Open a stage's file, made with this schema if it is not there.
+
+    :raises StageFileUnusable: it is no such file, or another release's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _open(path, schema, version)
+    except sqlite3.DatabaseError as error:
+        raise StageFileUnusable(
+            f"{path} cannot be used ({error}). Delete it: it will be made again from the log."
+        ) from error
+
+
+def open_positions(path: Path) -> sqlite3.Connection:
+    """Open a file that has positions alone.
+
+    :raises StageFileUnusable: it is no such file, or another release's.
+    """
+    return open_stage_file(path, schema=POSITIONS_SCHEMA, version=_SCHEMA_VERSION)
+
+
+@contextmanager
+def in_transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All changes within, or none."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _open(path: Path, schema: str, expected_version: int) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            database.executescript(f"BEGIN; {schema} PRAGMA user_version = {expected_version}; COMMIT;")
+        elif version != expected_version:
+            raise sqlite3.DatabaseError(f"its schema version is {version}, not {expected_version}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _read(row: tuple[str, int, int, str | None, str | None, str | None, int | None]) -> ReadPosition:
+    topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count = row
+    return ReadPosition(
+        topic=topic,
+        partition=partition,
+        next_offset=next_offset,
+        record_checksum=record_checksum,
+        cluster_id=cluster_id,
+        topic_id=topic_id,
+        partition_count=partition_count,
+    )

@@ -1,0 +1,193 @@
+"""Before a stage reads: is this the log that it knows, and from where does its group go on?
+
+A stage has two memories. Its *own positions* (see `streams.kept_positions`) tell what was read here, with witnesses;
+its group's *committed offsets* lie in the log, are shared by all machines, and tell from where Faust goes on. Either
+may be ahead: after a crash the stage's own, since they are written before the commit, and where another machine has
+read meanwhile the group's. What is before the farther of the two was read. Faust begins at the committed offset all
+the same; what lies between is done again, and comes to the same.
+
+Kafka forgets the offsets of a group that stood still for a week. Then our own positions are committed for it, before
+the stage joins it: a consumer that is told to begin at the earliest record, or the latest, would do so silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from postcall.errors import LogUnavailable
+from postcall.log_acceptance import LOOK_INTERVAL_S
+from postcall.log_comparison import Finding, Memory, find_contradictions
+from postcall.log_connection import LogConnection
+from postcall.log_hold import Hold, mismatch_of
+from postcall.log_identity import LogIdentity, read_identity
+from postcall.log_watch import WATCH_INTERVAL_S, watch_log
+from postcall.log_witnesses import read_witnesses
+from postcall.read_position import ReadPosition
+from streams.errors import StageCrashed
+from streams.failures import describe_failure, is_dependency_failure, pause_after
+from streams.group_offsets import commit_for_group, read_committed
+from streams.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """The log, what the group has committed in it, and what contradicts the stage's memory."""
+
+    log: LogIdentity
+    committed: dict[int, int]
+    findings: Sequence[Finding]
+
+    @property
+    def is_other_log(self) -> bool:
+        return any(finding.kind == "made_anew" for finding in self.findings)
+
+
+class LogCheck:
+    """Looks at the log for one stage.
+
+    :param hold: None = a contradiction is raised.
+    """
+
+    def __init__(
+        self, stage: Stage, *, log: LogConnection, hold: Hold | None, watch_interval_s: float = WATCH_INTERVAL_S
+    ) -> None:
+        self._stage = stage
+        self._log = log
+        self._hold = hold
+        self._watch_interval_s = watch_interval_s
+
+    async def until_changed(self, known: LogIdentity) -> NoReturn:
+        """Watch over the log while the stage reads it.
+
+        :raises StageCrashed: it became another one.
+        """
+        change = await watch_log(self._log, known, interval_s=self._watch_interval_s)
+        raise StageCrashed(f"The log changed under the running stage: {change}. Looking at it again.")
+
+    async def until_known(self) -> LogIdentity:
+        """Return once the log is the one that the stage knows, or was accepted, and its group can go on in it.
+
+        :raises LogMismatch: it is not, and nothing holds this stage.
+        """
+        failures = 0
+        while True:
+            try:
+                look = await self._look()
+                if self._may_go_on(look) and await self._settle(look):
+                    return look.log
+                await asyncio.sleep(LOOK_INTERVAL_S)
+            except Exception as error:
+                if not is_dependency_failure(error):
+                    raise
+                if not failures:
+                    logger.warning("Waiting for the log: %s", describe_failure(error), extra={"action": "log_awaited"})
+                failures += 1
+                await asyncio.sleep(min(pause_after(failures), LOOK_INTERVAL_S))
+
+    def _may_go_on(self, look: _Look) -> bool:
+        if self._hold is not None:
+            return self._hold.passes(look.log, look.findings)
+        if look.findings:
+            raise mismatch_of(look.findings)
+        return True
+
+    async def _look(self) -> _Look:
+        log = await read_identity(self._log)
+        missing = [topic.name for topic in self._stage.follows if topic.name not in log.topics]
+        if missing:
+            raise LogUnavailable(f"the topic {missing[0]} is not there yet")
+        partitions = len(log.topics[self._stage.reads.name].partitions)
+        committed = await read_committed(self._log, self._stage.group, self._stage.reads, partitions=partitions)
+        memories = self._remember(committed)
+        witnesses = await read_witnesses(self._log, (memory.position for memory in memories), log)
+        return _Look(log=log, committed=committed, findings=find_contradictions(memories, log, witnesses))
+
+    def _remember(self, committed: dict[int, int]) -> list[Memory]:
+        topic = self._stage.reads.name
+        known = {(each.topic, each.partition): each for each in self._stage.positions.all()}
+        for partition, offset in committed.items():
+            known.setdefault((topic, partition), ReadPosition(topic=topic, partition=partition, next_offset=offset))
+        return [
+            Memory(
+                position=position,
+                read_up_to=max(position.next_offset, committed.get(position.partition, 0))
+                if position.topic == topic
+                else position.next_offset,
+            )
+            for position in known.values()
+        ]
+
+    async def _settle(self, look: _Look) -> bool:
+        """Make both memories those of this log; False if the group must be waited for."""
+        positions = self._settled_positions(look)
+        # The group first: a crash in between finds the same contradiction again, and the same acceptance.
+        if not await self._settle_group(look, positions):
+            return False
+        if look.is_other_log:
+            self._stage.forget()
+        known = self._stage.positions.all()
+        # Nothing is written where nothing is new: it must also start on a full disk.
+        self._stage.positions.keep(position for position in positions if position not in known)
+        return True
+
+    def _settled_positions(self, look: _Look) -> list[ReadPosition]:
+        return [
+            self._settled_position(topic.name, partition, look)
+            for topic in self._stage.follows
+            for partition in range(len(look.log.topics[topic.name].partitions))
+        ]
+
+    def _settled_position(self, topic: str, partition: int, look: _Look) -> ReadPosition:
+        found = look.log.topics[topic]
+        start = found.partitions[partition].start
+        known = None if look.is_other_log else self._stage.positions.find(topic, partition)
+        if known is None or known.next_offset < start:
+            known = ReadPosition(topic=topic, partition=partition, next_offset=start)
+        return replace(
+            known, cluster_id=look.log.cluster_id, topic_id=found.topic_id, partition_count=len(found.partitions)
+        )
+
+    async def _settle_group(self, look: _Look, positions: Sequence[ReadPosition]) -> bool:
+        stage = self._stage
+        ranges = look.log.topics[stage.reads.name].partitions
+        own = {each.partition: each.next_offset for each in positions if each.topic == stage.reads.name}
+        unusable = {
+            partition: offset
+            for partition, offset in own.items()
+            if partition not in look.committed
+            or not ranges[partition].start <= look.committed[partition] <= ranges[partition].end
+        }
+        wanted = own if look.is_other_log else unusable
+        if not wanted:
+            return True
+        is_committed = await commit_for_group(self._log, stage.group, stage.reads, wanted)
+        if is_committed:
+            self._say_committed(look, wanted)
+        elif unusable:
+            logger.info(
+                "Waiting for the other members of the group", extra={"action": "group_awaited", "stage": stage.name}
+            )
+        # Members that are there have looked at this log themselves.
+        return is_committed or not unusable
+
+    def _say_committed(self, look: _Look, offsets: dict[int, int]) -> None:
+        facts = {"stage": self._stage.name, "offsets": ",".join(f"{p}:{offset}" for p, offset in offsets.items())}
+        known = any(each.topic == self._stage.reads.name for each in self._stage.positions.all())
+        if look.is_other_log or not known:
+            gone = sum(offsets.values())
+            logger.info(
+                "Group begins at the log's start; %d records before it are not there any more",
+                gone,
+                extra={"action": "group_begun", **facts},
+            )
+        else:
+            logger.warning(
+                "Group has no offset that this log can go on from; it goes on from the stage's own positions",
+                extra={"action": "group_restored", **facts},
+            )
