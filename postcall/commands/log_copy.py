@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sys
 import time
@@ -29,8 +28,9 @@ def copy(
     as_json: AsJson = False,
 ) -> None:
     """Copy the log to an Apache Kafka: all records at their offsets, verified; run it again to go on."""
+    from postcall.commands.printing import print_json, print_table
     from postcall.instance import find_instance
-    from postcall.log_copy.display import print_report, report_facts
+    from postcall.log_copy.display import report_facts, report_lines, topic_rows
     from postcall.settings import Configuration, Settings
 
     # It reports each attempt on a log that is down; this command says it once.
@@ -46,15 +46,18 @@ def copy(
         raise SystemExit(130) from None
     seconds = time.monotonic() - started_at_s
     if as_json:
-        print(json.dumps(report_facts(report, seconds=seconds), indent=2))  # noqa: T201 - stdout is for data
+        print_json(report_facts(report, seconds=seconds))
         return
-    print_report(
+    print_table(("topic", "partitions", "records", "copied now", "bytes", "sha256"), topic_rows(report))
+    lines = report_lines(
         report,
         target=to,
         data_dir=None if source else settings.data_dir,
         is_running=not source and find_instance(settings.data_dir) is not None,
         seconds=seconds,
     )
+    for line in lines:
+        print(line)  # noqa: T201 - stdout is for data
 
 
 async def _copy(configuration: Configuration, settings: Settings, source: str | None) -> CopyReport:

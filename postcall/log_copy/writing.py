@@ -18,6 +18,7 @@ from postcall.log_connection import LogConnection
 from postcall.log_copy.digests import CopiedRecord
 from postcall.log_copy.errors import CopyBroken, CopyDiffers, name_of
 from postcall.log_copy.reading import SILENCE_LIMIT_S
+from postcall.topics import MAX_RECORD_BYTES
 
 #: One request of one fsync; a record that is larger goes in a batch of its own.
 _BATCH_BYTES: Final = 1024 * 1024
@@ -79,7 +80,7 @@ class PartitionAppender:
                     batch, self._place.topic, partition=self._place.partition
                 )
         except (KafkaError, TimeoutError) as error:
-            raise self._failure(error) from error
+            raise self._failure(error, self._next_offset) from error
         self._under_way.append((self._next_offset, acknowledgement))
         self._next_offset += batch.record_count()
         if len(self._under_way) >= _BATCHES_UNDER_WAY:
@@ -92,7 +93,7 @@ class PartitionAppender:
             async with asyncio.timeout(SILENCE_LIMIT_S):
                 appended = await asyncio.shield(acknowledgement)
         except (KafkaError, TimeoutError) as error:
-            raise self._failure(error) from error
+            raise self._failure(error, offset) from error
         self._under_way.popleft()
         if appended.offset != offset:
             raise CopyDiffers(
@@ -102,16 +103,20 @@ class PartitionAppender:
                 offset,
             )
 
-    def _failure(self, error: Exception) -> LogUnavailable | CopyBroken:
+    def _failure(self, error: Exception, offset: int) -> LogUnavailable | CopyBroken:
         where = f"{name_of(self._place)} on {self._log}"
         if isinstance(error, TimeoutError):
             return LogUnavailable(f"{where} acknowledged nothing for {SILENCE_LIMIT_S:g} s. Copy again to go on.")
         if isinstance(error, MessageSizeTooLargeError):
-            return CopyBroken(f"{where} takes no record of this size; raise max.message.bytes there and copy again.")
+            return CopyBroken(
+                f"{where} takes no record as large as that of offset {offset}."
+                f" Set max.message.bytes={MAX_RECORD_BYTES} there, and copy again to go on."
+            )
         if isinstance(error, InvalidTimestampError):
             return CopyBroken(
-                f"{where} refuses a record's timestamp; set message.timestamp.before.max.ms and"
-                " message.timestamp.after.max.ms of the topic to 9223372036854775807 and copy again."
+                f"{where} does not take the timestamps of the records from offset {offset} on."
+                " Set message.timestamp.before.max.ms and message.timestamp.after.max.ms there to 9223372036854775807,"
+                " and copy again to go on."
             )
         return LogUnavailable(f"{where} refused records: {error!r}. Copy again to go on.")
 

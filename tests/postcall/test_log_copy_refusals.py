@@ -14,7 +14,7 @@ from aiokafka.admin import RecordsToDelete
 from postcall.errors import LogUnavailable, PostcallError, TopicsRefused
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
-from postcall.log_copy.errors import CopyRefused, SourceIncomplete, TargetNotEmpty
+from postcall.log_copy.errors import CopyBroken, CopyRefused, SourceIncomplete, TargetNotEmpty
 from postcall.log_copy.partitions import CopyProgress
 from postcall.log_copy.run import copy_log
 from postcall.topic_settings import TopicSettings
@@ -23,6 +23,9 @@ from tests.postcall.log_contents import Written, commit, fill, make_topic, read_
 
 WEBHOOKS = "postcall.webhooks"
 FIRST, SECOND = TopicPartition(WEBHOOKS, 0), TopicPartition(WEBHOOKS, 1)
+
+#: What only Apache Kafka can do to a copy.
+ON_KAFKA = pytest.mark.parametrize("log_address", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ async def test_a_target_that_drops_old_records(other_log: str, log_address: str)
     assert "retention.ms=1000" in str(refusal)
 
 
-@pytest.mark.parametrize("log_address", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+@ON_KAFKA
 async def test_a_source_whose_beginning_is_gone(other_log: str, log_address: str) -> None:
     await make_topic(log_address, WEBHOOKS)
     await fill(log_address, SECOND, [Written()] * 3)
@@ -142,6 +145,26 @@ async def test_a_target_on_which_the_pipeline_runs(other_log: str, log_address: 
         await consumer.getmany(timeout_ms=100)
         refusal = await refused(other_log, log_address)
     assert re.search(r"postcall\.normalize has members .* Stop it first", str(refusal))
+
+
+@ON_KAFKA
+async def test_a_target_that_takes_no_large_records(other_log: str, log_address: str) -> None:
+    await make_topic(other_log, WEBHOOKS)
+    await fill(other_log, SECOND, [Written(value=bytes(2_000_000))])
+    await make_topic(log_address, WEBHOOKS, configs={"max.message.bytes": "1000000"})
+    refusal = await refused(other_log, log_address)
+    assert isinstance(refusal, CopyBroken)
+    assert "postcall.webhooks/1" in str(refusal)
+    assert "max.message.bytes" in str(refusal)
+
+
+@ON_KAFKA
+async def test_a_target_that_takes_no_records_from_the_future(other_log: str, log_address: str) -> None:
+    await make_topic(other_log, WEBHOOKS)
+    await fill(other_log, SECOND, [Written(timestamp=4_000_000_000_000)])
+    refusal = await refused(other_log, log_address)
+    assert isinstance(refusal, CopyBroken)
+    assert "message.timestamp.after.max.ms" in str(refusal)
 
 
 async def test_a_log_that_does_not_answer(log_address: str) -> None:
