@@ -53,7 +53,14 @@ def projections(
         # It reports each attempt on a log that is down; this service says it once.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         with open_listener(settings.private_host, settings.private_port, inherited_fd=listen_fd) as listener:
-            await serve(settings, query_settings, listener, on_ready=lifeline.ready, stopping=lifeline.stopping)
+            await serve(
+                settings,
+                query_settings,
+                listener,
+                on_ready=lifeline.ready,
+                on_held=lifeline.held,
+                stopping=lifeline.stopping,
+            )
 
     run_service("projections", main)
 

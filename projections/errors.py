@@ -21,10 +21,6 @@ class WarehouseDamaged(ProjectionError):
     """The warehouse's file cannot be read."""
 
 
-class LogMismatch(ProjectionError):
-    """The log is not the one that this warehouse was made from."""
-
-
 class QueryError(ProjectionError):
     """A query gave no rows. `code` is for programs; `position` counts characters of the statement from 0."""
 

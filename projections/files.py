@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from postcall.durable_files import sync_directory, sync_file
 from postcall.file_locks import LockTaken, take_lock
@@ -64,9 +65,9 @@ def make_serving(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def quarantine(path: Path) -> Path:
-    """Move a damaged warehouse aside, for a person to look at; returns where it is now."""
-    targets = (path.with_name(f"{path.name}.corrupt-{number}") for number in itertools.count(1))
+def set_aside(path: Path, *, reason: Literal["corrupt", "other-log"]) -> Path:
+    """Move a warehouse aside, for a person to look at; returns where it is now."""
+    targets = (path.with_name(f"{path.name}.{reason}-{number}") for number in itertools.count(1))
     target = next(candidate for candidate in targets if not candidate.exists())
     for suffix in ("", ".wal"):
         part = path.with_name(path.name + suffix)
@@ -82,7 +83,7 @@ def remove(path: Path) -> None:
 
 
 def remove_all_but(*kept: Path) -> None:
-    """Delete every warehouse of a directory but these; what is quarantined stays."""
+    """Delete every warehouse of a directory but these; what was set aside stays."""
     for path in kept[0].parent.glob("warehouse-*.duckdb"):
         if _NAME.fullmatch(path.name) and path not in kept:
             remove(path)

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from projections.errors import WarehouseDamaged
-from projections.files import make_serving, next_path, quarantine, remove, serving_path
+from projections.files import make_serving, next_path, remove, serving_path, set_aside
 from projections.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def open_serving(data_dir: Path, *, reporting_timezone: str) -> Warehouse:
     try:
         warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
     except WarehouseDamaged as error:
-        moved = quarantine(path)
+        moved = set_aside(path, reason="corrupt")
         logger.error(
             "Warehouse is damaged, making it again from the log: %s",
             error,
@@ -48,3 +48,21 @@ def _replace(outdated: Warehouse, path: Path, reporting_timezone: str) -> Wareho
     make_serving(successor)
     remove(path)
     return warehouse
+
+
+def open_successor(known: Warehouse) -> Warehouse:
+    """An empty warehouse beside one that was made from another log."""
+    successor = next_path(Path(known.path))
+    remove(successor)
+    return Warehouse(successor, reporting_timezone=known.reporting_timezone)
+
+
+def retire(known: Warehouse, successor: Warehouse) -> None:
+    """Let the successor serve, and keep the one that was made from another log aside."""
+    known.close()
+    moved = set_aside(Path(known.path), reason="other-log")
+    make_serving(Path(successor.path))
+    logger.warning(
+        "Log is another one, making the warehouse again from it",
+        extra={"action": "rebuild_started", "file": Path(successor.path).name, "moved_to": moved.name},
+    )

@@ -20,10 +20,15 @@ from typing import Final, Literal, TypeVar
 import duckdb
 
 from postcall.errors import LogUnavailable
+from postcall.log_acceptance import LOOK_INTERVAL_S
 from postcall.log_connection import LogConnection
+from postcall.log_hold import Hold, mismatch_of
+from postcall.log_identity import LogIdentity
+from postcall.log_watch import WATCH_INTERVAL_S, watch_log
 from projections.batch import Batch, build_batch
 from projections.errors import WarehouseDamaged
-from projections.log_reader import LogReader, open_reader
+from projections.log_reader import LogReader, look_at_log, open_reader
+from projections.opening import open_successor, retire
 from projections.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -38,32 +43,49 @@ _FETCH_TIMEOUT_MS: Final = 500
 _GATHER_PAUSE_S: Final = 0.03
 _RETRY_PAUSE_S: Final = 1.0
 
-State = Literal["waiting for the log", "reading", "stopped"]
+State = Literal["waiting for the log", "reading", "held"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectorStatus:
-    """What the projector is at; `unread` counts records that the log has and the warehouse has not."""
+    """What the projector is at.
+
+    :param unread: counts records that the log has and the warehouse has not; None while it does not read.
+    :param gone: counts records that were in the log once, and are not there any more.
+    :param reason: why it is held.
+    """
 
     state: State
-    unread: int | None
+    unread: int | None = None
+    gone: int = 0
+    reason: str | None = None
 
 
 class Projector:
     """Keeps the warehouse that `open_warehouse` opens in step with the log.
 
-    `on_reading` is called each time the log has been opened.
+    :param on_reading: called each time the log has been opened.
+    :param hold: holds the projector while the log is not the one that the warehouse was made from; None = it is raised.
     """
 
     def __init__(
-        self, log: LogConnection, open_warehouse: Callable[[], Warehouse], *, on_reading: Callable[[], None]
+        self,
+        log: LogConnection,
+        open_warehouse: Callable[[], Warehouse],
+        *,
+        on_reading: Callable[[], None],
+        hold: Hold | None = None,
+        watch_interval_s: float = WATCH_INTERVAL_S,
     ) -> None:
         self._log = log
         self._open_warehouse = open_warehouse
         self._on_reading = on_reading
+        self._hold = hold
+        self._watch_interval_s = watch_interval_s
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._warehouse: Warehouse | None = None
         self._reader: LogReader | None = None
+        self._gone = 0
         self._is_replaced = False
 
     @property
@@ -81,14 +103,16 @@ class Projector:
 
     async def read_status(self) -> ProjectorStatus:
         """What the projector is at."""
-        if self._reader is None:
-            return ProjectorStatus(state="waiting for the log", unread=None)
-        return ProjectorStatus(state="reading", unread=await self._reader.count_unread())
+        if self._reader is not None:
+            return ProjectorStatus(state="reading", unread=await self._reader.count_unread(), gone=self._gone)
+        if self._hold is not None and self._hold.reason is not None:
+            return ProjectorStatus(state="held", reason=self._hold.reason)
+        return ProjectorStatus(state="waiting for the log")
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Project until `stopping` is set.
 
-        :raises LogMismatch: the log is not the one that the warehouse was made from.
+        :raises LogMismatch: the log is not the one that the warehouse was made from, and nothing holds the projector.
         """
         has_complained = False
         while not stopping.is_set():
@@ -104,7 +128,13 @@ class Projector:
             else:
                 has_complained = False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), 0 if self._is_replaced else _RETRY_PAUSE_S)
+                await asyncio.wait_for(stopping.wait(), self._pause_s())
+
+    def _pause_s(self) -> float:
+        if self._is_replaced:
+            return 0
+        is_held = self._hold is not None and self._hold.reason is not None
+        return LOOK_INTERVAL_S if is_held else _RETRY_PAUSE_S
 
     async def close(self) -> None:
         """Finish what is being applied, and close the warehouse."""
@@ -118,21 +148,48 @@ class Projector:
             return
         if self._is_replaced:
             await self._switch()
-        checkpoints = await self._in_writer(self._warehouse.checkpoints)
+        log = await self._look(self._warehouse)
+        if log is None:
+            return
+        warehouse = self._warehouse
+        checkpoints = await self._in_writer(partial(warehouse.settle, log))
         async with open_reader(self._log, checkpoints) as reader:
-            self._warehouse.cluster_id = reader.cluster_id
             self._reader = reader
             logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})
             self._on_reading()
+            watch = asyncio.create_task(watch_log(self._log, log, interval_s=self._watch_interval_s))
             try:
-                await self._follow(reader, self._warehouse, stopping)
+                await self._follow(reader, warehouse, lambda: stopping.is_set() or self._is_replaced or watch.done())
             finally:
                 self._reader = None
+                watch.cancel()
 
-    async def _follow(self, reader: LogReader, warehouse: Warehouse, stopping: asyncio.Event) -> None:
+    async def _look(self, known: Warehouse) -> LogIdentity | None:
+        """The log, if it may be read into the warehouse that is open now; None while it may not."""
+        checkpoints = await self._in_writer(known.checkpoints)
+        look = await look_at_log(self._log, checkpoints)
+        if self._hold is None:
+            # Of unequal partitions the tables come out the same.
+            if grave := [finding for finding in look.findings if finding.kind != "unequal_partitions"]:
+                raise mismatch_of(grave)
+        elif not self._hold.passes(look.log, look.findings):
+            return None
+        if look.is_other_log:
+            self._warehouse = await self._in_writer(partial(open_successor, known))
+            await self._in_writer(partial(retire, known, self._warehouse))
+        self._gone = look.gone
+        if look.gone and (look.is_other_log or not checkpoints):
+            logger.warning(
+                "Log begins later than it once did; %d records are not there any more",
+                look.gone,
+                extra={"action": "records_gone", "count": look.gone},
+            )
+        return look.log
+
+    async def _follow(self, reader: LogReader, warehouse: Warehouse, is_to_end: Callable[[], bool]) -> None:
         writing: asyncio.Task[None] | None = None
         try:
-            while not (stopping.is_set() or self._is_replaced):
+            while not is_to_end():
                 records = await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=_FETCH_TIMEOUT_MS)
                 while writing is not None and not writing.done() and len(records) < _LARGE_BATCH_RECORDS:
                     # Small batches cost nearly as much as larger ones: what comes meanwhile shares a transaction.

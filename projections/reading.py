@@ -20,7 +20,7 @@ class WarehouseReader:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, reporting_timezone: str) -> None:
         self._connection = connection
-        self._timezone = reporting_timezone
+        self.reporting_timezone = reporting_timezone
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
 
@@ -34,7 +34,7 @@ class WarehouseReader:
         if self._catalog is None:
             with self.snapshot() as reader:
                 tables = _read_tables(reader)
-            self._catalog = make_catalog(tables, load_views(reporting_timezone=self._timezone))
+            self._catalog = make_catalog(tables, load_views(reporting_timezone=self.reporting_timezone))
         return self._catalog
 
     @contextlib.contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from postcall.log_connection import LogConnection
+from projections.checkpoints import least_far
 from projections.files import make_serving, next_path, remove, remove_all_but, serving_path
 from projections.projector import Projector
 from projections.sql_files import PROJECTIONS
@@ -25,11 +26,15 @@ _LOOK_INTERVAL_S: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RebuildProgress:
-    """How far a rebuild is, in records; once done, `rows` counts the rows of each table."""
+    """How far a rebuild is, in records; once done, `rows` counts the rows of each table.
+
+    :param gone_records: were in the log once, and are not there any more: no table can be made from them.
+    """
 
     records: int
     total_records: int
     file: str
+    gone_records: int = 0
     is_done: bool = False
     rows: dict[str, int] = field(default_factory=dict)
 
@@ -39,7 +44,7 @@ async def rebuild_warehouse(
 ) -> AsyncGenerator[RebuildProgress, None]:
     """Make the next warehouse, say how far it is every moment, and let it serve; the last progress is the done one.
 
-    :raises ProjectionError: the log cannot be read.
+    :raises PostcallError: the log cannot be read.
     """
     serving = serving_path(data_dir)
     successor = next_path(serving)
@@ -47,17 +52,20 @@ async def rebuild_warehouse(
     projector = Projector(
         log, partial(Warehouse, successor, reporting_timezone=reporting_timezone), on_reading=lambda: None
     )
-    records = 0
+    records = gone = 0
     async with _running(projector) as running:
         while not running.done():
             status = await projector.read_status()
             if status.unread is not None:
                 records = max(records, status.unread)
-                yield RebuildProgress(records=records - status.unread, total_records=records, file=successor.name)
+                gone = status.gone
+                yield RebuildProgress(
+                    records=records - status.unread, total_records=records, file=successor.name, gone_records=gone
+                )
                 if status.unread == 0:
                     break
             await asyncio.sleep(_LOOK_INTERVAL_S)
-    done = await asyncio.to_thread(_take_stock, successor, reporting_timezone)
+    done = await asyncio.to_thread(_take_stock, successor, gone, reporting_timezone)
     make_serving(successor)
     remove_all_but(serving, successor)
     yield done
@@ -79,16 +87,21 @@ async def _running(projector: Projector) -> AsyncIterator[asyncio.Task[None]]:
             await projector.close()
 
 
-def _take_stock(path: Path, reporting_timezone: str) -> RebuildProgress:
+def _take_stock(path: Path, gone: int, reporting_timezone: str) -> RebuildProgress:
     warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
     try:
-        read = {(place.topic, place.partition): place.next_offset for place in warehouse.checkpoints()}
+        read = sum(position.next_offset for position in least_far(warehouse.checkpoints()).values())
         with warehouse.snapshot() as reader:
             # The names are our own files'.
             counts = [f"(SELECT count(*) FROM {name}) AS {name}" for name in PROJECTIONS]  # noqa: S608
             row = reader.execute(f"SELECT {', '.join(counts)}").fetchone() or ()
     finally:
         warehouse.close()
-    records = sum(read.values())
-    rows = dict(zip(PROJECTIONS, row, strict=True))
-    return RebuildProgress(records=records, total_records=records, file=path.name, is_done=True, rows=rows)
+    return RebuildProgress(
+        records=read - gone,
+        total_records=read - gone,
+        file=path.name,
+        gone_records=gone,
+        is_done=True,
+        rows=dict(zip(PROJECTIONS, row, strict=True)),
+    )

@@ -36,11 +36,21 @@ def replay_and_report(configuration: Configuration, settings: Settings, *, as_js
         raise SystemExit(130) from None
     seconds = round(time.monotonic() - started_at_s, 1)
     if as_json:
-        facts = {"records": done.records, "file": done.file, "rows": done.rows, "seconds": seconds}
+        facts = {
+            "records": done.records,
+            "gone_records": done.gone_records,
+            "file": done.file,
+            "rows": done.rows,
+            "seconds": seconds,
+        }
         sys.stdout.buffer.write(orjson.dumps(facts) + b"\n")
         return
     rows = ", ".join(f"{count} {name}" for name, count in done.rows.items())
     Console(highlight=False).print(f"{done.records} records read again in {seconds} s: {rows}.", soft_wrap=True)
+    if done.gone_records:
+        Console(highlight=False).print(
+            f"The log does not have {done.gone_records} earlier records any more.", soft_wrap=True
+        )
     Console(highlight=False).print(f"{done.file} serves now.")
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from postcall.http_server import serve_http
+from postcall.log_hold import Hold
 from postcall.pipeline import INSTANCE_ID
 from postcall.service import address_of
 from postcall.settings import Settings
@@ -37,18 +38,21 @@ async def serve(
     listener: socket.socket,
     *,
     on_ready: Callable[[], None],
+    on_held: Callable[[str], None],
     stopping: asyncio.Event,
 ) -> None:
     """Project and answer until `stopping` is set. Ready = SQL is answered, and the log is being read.
 
+    :param on_ready: called each time that the log has been opened.
+    :param on_held: called with the reason when the log is not the one that the warehouse was made from.
     :raises WarehouseHeld: another process has the warehouse.
-    :raises LogMismatch: the log is not the one that the warehouse was made from.
     :raises UsageError: the address needs a token, and there is none.
     """
     guard = Guard(host=listener.getsockname()[0], token=settings.private_token)
     log = settings.log
     open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
-    projector = Projector(log, open_warehouse, on_reading=_once(on_ready))
+    hold = Hold("projections", data_dir=settings.data_dir, on_held=on_held)
+    projector = Projector(log, open_warehouse, on_reading=on_ready, hold=hold)
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
     rebuild = partial(rebuild_warehouse, settings.data_dir, log, reporting_timezone=settings.reporting_timezone)
     service = RunningService(
@@ -66,13 +70,3 @@ async def serve(
         finally:
             runner.close()
             await projector.close()
-
-
-def _once(action: Callable[[], None]) -> Callable[[], None]:
-    waiting = [action]
-
-    def run() -> None:
-        if waiting:
-            waiting.pop()()
-
-    return run

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +17,11 @@ import duckdb
 import pyarrow as pa
 
 from postcall.errors import SettingsError
+from postcall.log_identity import LogIdentity
+from postcall.read_position import ReadPosition
 from postcall.records import Position
 from projections.batch import Batch, SetAside, note_set_aside
+from projections.checkpoints import Checkpoint, log_table, progress_table
 from projections.reading import WarehouseReader, translate_connect_error
 from projections.sql_files import (
     INPUT_TOPICS,
@@ -51,18 +53,6 @@ _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checkpoint:
-    """Where a projection goes on in one partition, and what identifies the log there."""
-
-    projection: str
-    topic: str
-    partition: int
-    next_offset: int
-    cluster_id: str | None
-    record_checksum: str | None
-
-
 class Warehouse(WarehouseReader):
     """An open warehouse.
 
@@ -73,7 +63,6 @@ class Warehouse(WarehouseReader):
     def __init__(self, path: Path | str, *, reporting_timezone: str = "UTC") -> None:
         super().__init__(_connect(path), reporting_timezone=reporting_timezone)
         self.path = path
-        self.cluster_id: str | None = None
         self._threads = _THREADS
         try:
             self._prepare()
@@ -88,20 +77,32 @@ class Warehouse(WarehouseReader):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Every projection's checkpoint in every partition that it has read."""
-        columns = "projection, kafka_topic, kafka_partition, next_offset, cluster_id, record_checksum"
+        rows = self._rows(
+            "SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum,"
+            " cluster_id, topic_id, partition_count FROM base.checkpoints"
+        )
         return [
             Checkpoint(
                 projection=projection,
-                topic=topic,
-                partition=partition,
-                next_offset=next_offset,
-                cluster_id=cluster_id,
-                record_checksum=checksum,
+                position=ReadPosition(
+                    topic=topic,
+                    partition=partition,
+                    next_offset=next_offset,
+                    record_checksum=checksum,
+                    cluster_id=cluster_id,
+                    topic_id=topic_id,
+                    partition_count=partition_count,
+                ),
             )
-            for projection, topic, partition, next_offset, cluster_id, checksum in self._rows(
-                f"SELECT {columns} FROM base.checkpoints"  # noqa: S608 - a constant
-            )
+            for projection, topic, partition, next_offset, checksum, cluster_id, topic_id, partition_count in rows
         ]
+
+    def settle(self, log: LogIdentity) -> list[Checkpoint]:
+        """Let the checkpoints be those of this log, with one for every partition; returns them."""
+        self._connection.register("log_now", log_table(log))
+        with self.transaction() as writer:
+            writer.execute(load_sql("checkpoints")["settle"])
+        return self.checkpoints()
 
     def apply(self, batch: Batch) -> None:
         """Merge a batch into all tables that read it, and move their checkpoints, in one transaction.
@@ -121,7 +122,7 @@ class Warehouse(WarehouseReader):
             logger.warning(
                 "Record set aside: %s", refused.reason, extra={"action": "set_aside", "position": str(refused.position)}
             )
-        self._connection.register("progress", _progress_table(batch, followers, self.cluster_id))
+        self._connection.register("progress", progress_table(batch, followers))
         with self.transaction() as writer:
             for projection in takers:
                 writer.execute(projection["apply"])
@@ -148,12 +149,14 @@ class Warehouse(WarehouseReader):
         self._connection.execute("CREATE TABLE IF NOT EXISTS base.release (fingerprint VARCHAR)")
         if not self._rows("SELECT 1 FROM base.release"):
             self._connection.execute("INSERT INTO base.release VALUES (?)", [fingerprint()])
-        for name, select in load_views(reporting_timezone=self._timezone).items():
+        for name, select in load_views(reporting_timezone=self.reporting_timezone).items():
             self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
 
     def _check_timezone(self) -> None:
-        if not self._rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [self._timezone]):
-            raise SettingsError(f"POSTCALL_REPORTING_TIMEZONE: {self._timezone!r} is no time zone; try Europe/London.")
+        if not self._rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [self.reporting_timezone]):
+            raise SettingsError(
+                f"POSTCALL_REPORTING_TIMEZONE: {self.reporting_timezone!r} is no time zone; try Europe/London."
+            )
 
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
@@ -219,34 +222,3 @@ def _set_aside(places: Any, reason: str) -> list[SetAside]:
         SetAside(position=Position(topic=topic, partition=partition, offset=offset), reason=reason)
         for topic, partition, offset in places
     ]
-
-
-def _progress_table(batch: Batch, projections: list[SqlFile], cluster_id: str | None) -> pa.Table:
-    rows = [
-        {
-            "projection": projection.name,
-            "kafka_topic": topic,
-            "kafka_partition": partition,
-            "next_offset": progress.next_offset,
-            "cluster_id": cluster_id,
-            "topic_id": None,
-            "record_checksum": progress.record_checksum,
-            "set_aside": progress.set_aside,
-        }
-        for projection in projections
-        for (topic, partition), progress in batch.progress.items()
-        if topic in {INPUT_TOPICS[name] for name in projection.reads}
-    ]
-    schema = pa.schema(
-        [
-            ("projection", pa.string()),
-            ("kafka_topic", pa.string()),
-            ("kafka_partition", pa.int32()),
-            ("next_offset", pa.int64()),
-            ("cluster_id", pa.string()),
-            ("topic_id", pa.string()),
-            ("record_checksum", pa.string()),
-            ("set_aside", pa.int64()),
-        ]
-    )
-    return pa.Table.from_pylist(rows, schema=schema)

@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from postcall.errors import PostcallError
 from projections.api.answers import PRIVATE_HEADERS, RequestRefused, json_response, refuse
 from projections.api.guard import Guard
 from projections.errors import ProjectionError
@@ -88,7 +89,7 @@ class PrivateApi:
                     if progress.is_done:
                         self._projector.reopen()
                     yield orjson.dumps(dataclasses.asdict(progress)) + b"\n"
-            except (ProjectionError, duckdb.Error, OSError) as error:
+            except (PostcallError, duckdb.Error, OSError) as error:
                 logger.exception("Rebuild failed", extra={"action": "rebuild_failed"})
                 yield orjson.dumps({"error": str(error)}) + b"\n"
 
@@ -97,10 +98,13 @@ class PrivateApi:
         return json_response({"status": "ok", "instance": self._instance})
 
     async def tell_readiness(self, request: Request) -> Response:  # noqa: ARG002 - as the router calls it
-        """SQL is answered from a warehouse that follows the log; `unread` says how far it is behind."""
+        """SQL is answered from a warehouse that follows the log; `unread` says how far it is behind,
+        `reason` why it is held."""
         status = await self._projector.read_status()
         is_ready = status.state == "reading"
         facts = {"status": "ready" if is_ready else status.state, "unread": status.unread, "instance": self._instance}
+        if status.reason is not None:
+            facts["reason"] = status.reason
         return json_response(facts, status=200 if is_ready else 503)
 
 

@@ -32,7 +32,14 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, 
     listener = socket.create_server(("127.0.0.1", 0))
     stopping, ready = asyncio.Event(), asyncio.Event()
     service = asyncio.create_task(
-        serve(settings, QuerySettings(sql_deadline_s=5.0), listener, on_ready=ready.set, stopping=stopping)
+        serve(
+            settings,
+            QuerySettings(sql_deadline_s=5.0),
+            listener,
+            on_ready=ready.set,
+            on_held=lambda _: None,
+            stopping=stopping,
+        )
     )
     async with httpx.AsyncClient(base_url=f"http://{address_of(listener)}") as client:
         # Connections wait in the listener's queue until it is served.

@@ -16,9 +16,9 @@ from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
-from projections.errors import LogMismatch, WarehouseHeld
+from projections.errors import WarehouseHeld
 from projections.files import hold_warehouse, serving_path
-from projections.log_reader import open_reader
+from projections.log_reader import look_at_log
 from projections.opening import open_serving
 from projections.projector import Projector
 from projections.sql_files import PROJECTIONS, VIEWS
@@ -160,7 +160,7 @@ async def test_a_warehouse_that_fails_is_opened_again_and_goes_on_from_its_check
         await eventually(has_all)
 
 
-async def test_a_log_that_was_made_anew_is_refused(log_address: str, tmp_path: Path) -> None:
+async def test_a_log_that_was_made_anew_is_noticed(log_address: str, tmp_path: Path) -> None:
     await fill_log(log_address, range(10))
     await project_all(log_address, tmp_path)
     warehouse = open_serving(tmp_path, reporting_timezone="UTC")
@@ -168,12 +168,12 @@ async def test_a_log_that_was_made_anew_is_refused(log_address: str, tmp_path: P
         writer.execute("UPDATE base.checkpoints SET record_checksum = 'of another record'")
     checkpoints = warehouse.checkpoints()
     warehouse.close()
-    with pytest.raises(LogMismatch, match="made anew"):
-        async with open_reader(LogConnection(log_address), checkpoints):
-            pass
+    look = await look_at_log(LogConnection(log_address), checkpoints)
+    assert {finding.kind for finding in look.findings} == {"made_anew"}
+    assert "another record" in look.findings[0].reason
 
 
-async def test_a_log_that_ends_before_the_checkpoint_is_refused(log_address: str, tmp_path: Path) -> None:
+async def test_a_log_that_ends_before_the_checkpoint_is_noticed(log_address: str, tmp_path: Path) -> None:
     await fill_log(log_address, range(10))
     await project_all(log_address, tmp_path)
     warehouse = open_serving(tmp_path, reporting_timezone="UTC")
@@ -181,9 +181,9 @@ async def test_a_log_that_ends_before_the_checkpoint_is_refused(log_address: str
         writer.execute("UPDATE base.checkpoints SET next_offset = next_offset + 1000")
     checkpoints = warehouse.checkpoints()
     warehouse.close()
-    with pytest.raises(LogMismatch, match="ends at offset"):
-        async with open_reader(LogConnection(log_address), checkpoints):
-            pass
+    look = await look_at_log(LogConnection(log_address), checkpoints)
+    assert {finding.kind for finding in look.findings} == {"made_anew"}
+    assert "ends at offset" in look.findings[0].reason
 
 
 def test_a_second_projector_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
