@@ -100,7 +100,14 @@ async def _supervise(
 ) -> None:
     """All are started, and all are stopped, at the same time: none waits for another, they meet only in the log."""
     environment = configuration.environment_for("streams", all_settings())
-    supervisors = {name: Supervisor(on_change=on_change) for name in STAGE_INPUTS}
+    word = _Word(lifeline)
+
+    def note(change: StateChange) -> None:
+        word.note(change)
+        if on_change is not None:
+            on_change(change)
+
+    supervisors = {name: Supervisor(on_change=note) for name in STAGE_INPUTS}
     children = [
         Child(
             name=name,
@@ -115,13 +122,40 @@ async def _supervise(
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            lifeline.ready()
+            word.give()
         await stopping
     finally:
         for task in (starting, stopping):
             task.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
         await asyncio.gather(*(supervisor.stop() for supervisor in supervisors.values()))
+
+
+class _Word:
+    """Tells this process's parent whether all stages run, or which of them are held and why."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+        self._held: dict[str, str] = {}
+        self._is_given = False
+
+    def give(self) -> None:
+        """All stages have been started: say how it is, and from now on what becomes of it."""
+        self._is_given = True
+        if self._held:
+            self._lifeline.held(" ".join(f"{name}: {reason}" for name, reason in self._held.items()))
+        else:
+            self._lifeline.ready()
+
+    def note(self, change: StateChange) -> None:
+        """Hear of a stage's new state; one that is started again is held until it says otherwise."""
+        before = dict(self._held)
+        if change.state == "held":
+            self._held[change.name] = change.reason or ""
+        elif change.state == "ready":
+            self._held.pop(change.name, None)
+        if self._is_given and self._held != before:
+            self.give()
 
 
 async def _start_all(supervisors: Mapping[str, Supervisor], children: Sequence[Child]) -> None:
