@@ -5,6 +5,7 @@ Everything here speaks the Kafka protocol: it cannot tell the embedded log from 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,9 @@ from postcall.log_connection import LogConnection
 from postcall.log_diagnosis import explain_failure
 from postcall.records import NewRecord, Record
 from postcall.topics import MAX_RECORD_BYTES
+
+# It logs whole requests at this level, and one of them holds the password.
+logging.getLogger("aiokafka.conn").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
 @asynccontextmanager

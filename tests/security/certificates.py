@@ -26,6 +26,7 @@ class Certificates:
     log_store: Path
     client_certificate: Path
     client_key: Path
+    stranger: Path
 
 
 def make_certificates(folder: Path) -> Certificates:
@@ -39,9 +40,13 @@ def make_certificates(folder: Path) -> Certificates:
         log_store=folder / "log.pem",
         client_certificate=folder / "client.pem",
         client_key=folder / "client.key",
+        stranger=folder / "stranger.pem",
     )
     authority.cert_pem.write_to_path(made.authority)
-    trustme.CA().cert_pem.write_to_path(made.other_authority)
+    other_authority = trustme.CA()
+    other_authority.cert_pem.write_to_path(made.other_authority)
+    stranger = other_authority.issue_cert("stranger@example.com")
+    stranger.private_key_and_cert_chain_pem.write_to_path(made.stranger)
     made.log_store.write_bytes(_pkcs8(log) + log.cert_chain_pems[0].bytes())
     made.client_certificate.write_bytes(client.cert_chain_pems[0].bytes())
     made.client_key.write_bytes(_pkcs8(client, password=KEY_PASSWORD))

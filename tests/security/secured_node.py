@@ -16,9 +16,9 @@ from tests.security.certificates import Certificates
 PASSWORDS: Final = {
     "admin": "admin-secret",
     "postcall": "swordfish",
-    "ingest": "ingest-secret",
-    "streams": "streams-secret",
-    "projections": "projections-secret",
+    "postcall-ingest": "ingest-secret",
+    "postcall-streams": "streams-secret",
+    "postcall-projections": "projections-secret",
     "stranger": "stranger-secret",
 }
 #: The client with this certificate.
