@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
@@ -71,9 +71,17 @@ class Ledger:
         """What may be there: the door could not say, or did not."""
         return [request for request in self.requests if not (request.is_accepted or request.is_refused)]
 
-    def since(self, moment_s: float) -> list[Request]:
-        """The requests that were made after a moment of `time.monotonic`."""
-        return [request for request in self.requests if request.asked_at_s >= moment_s]
+    def answered_since(self, moment_s: float) -> Ledger:
+        """What was answered after a moment of `time.monotonic`, or not at all."""
+        later = Ledger()
+        later.requests = [request for request in self.requests if request.asked_at_s + request.seconds >= moment_s]
+        return later
+
+    def without(self, receipt_ids: Collection[str | None]) -> Ledger:
+        """All but what has one of these receipts."""
+        others = Ledger()
+        others.requests = [request for request in self.requests if request.receipt_id not in receipt_ids]
+        return others
 
     async def ask(
         self, client: httpx.AsyncClient, delivery: Delivery, *, secret: str = SECRET, padding: bytes = b""
@@ -111,10 +119,11 @@ class Load:
         deliveries: Sequence[Delivery],
         *,
         before_send: Callable[[Delivery], None],
+        ledger: Ledger,
         rate_per_s: float = 40.0,
         lanes: int = 24,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger
         self._url = ingest_url
         self._deliveries = deliveries
         self._before_send = before_send

@@ -6,6 +6,7 @@ tables have each session once, with all that was told of it, and come back ident
 
 from __future__ import annotations
 
+import contextlib
 import json
 from hashlib import sha256
 
@@ -15,15 +16,18 @@ from aiokafka import TopicPartition
 from postcall.kafka import open_admin, open_consumer, to_record
 from postcall.log_connection import LogConnection
 from postcall.records import Record
+from postcall.simulator.schedule import Schedule
 from postcall.topics import WEBHOOKS
 from tests.faults.ledger import Ledger, Request
 from tests.faults.pipelines import Pipeline
+from tests.waiting import eventually
 
 TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
 
 
 async def hold_oracle(pipeline: Pipeline, ledger: Ledger) -> None:
-    """Hold everything; call it when the pipeline has settled."""
+    """Hold everything, once the pipeline has read all that there is."""
+    await pipeline.until_drained()
     stored = await read_topic(pipeline.log, WEBHOOKS.name)
     hold_log(stored, ledger)
     await hold_tables(pipeline, ledger, webhooks=len(stored))
@@ -44,29 +48,15 @@ def hold_log(stored: list[Record], ledger: Ledger) -> None:
 
 
 async def hold_tables(pipeline: Pipeline, ledger: Ledger, *, webhooks: int) -> None:
-    """Hold the rows against what was accepted."""
-    accepted = [request.delivery for request in ledger.accepted]
-    readable = {(delivery.session_id, delivery.kind) for delivery in accepted if not delivery.is_broken}
-    ended = {session_id for session_id, kind in readable if kind == "session.end"}
-    updated = {session_id for session_id, kind in readable if kind == "session.update"}
-    sessions = {session.session_id: session for session in pipeline.vendor.schedule.sessions}
-    told = {
-        "webhooks": webhooks,
-        "sessions": dict.fromkeys({session_id for session_id, _ in readable}, 1),
-        "transcripts": {session_id: len(sessions[session_id].call.turns) for session_id in ended},
-        "insights": dict.fromkeys(ended, 1),
-        "recordings": {id_: 1 for id_ in updated if sessions[id_].recording == "completed"},
-        "dead letters": len({delivery.body for delivery in accepted if delivery.is_broken}),
-    }
-    found = {
-        "webhooks": await _count(pipeline, "webhooks"),
-        "sessions": await _count_by_session(pipeline, "sessions"),
-        "transcripts": await _count_by_session(pipeline, "transcripts"),
-        "insights": await _count_by_session(pipeline, "insights"),
-        "recordings": await _count_by_session(pipeline, "recordings WHERE state = 'stored'"),
-        "dead letters": await _count(pipeline, "dead_letters"),
-    }
-    assert found == told
+    """Hold the rows against what was accepted; waits for work that is under way."""
+    told = _tell_tables(pipeline.vendor.schedule, ledger) | {"webhooks": webhooks}
+
+    async def is_told() -> bool:
+        return await _find_tables(pipeline) == told
+
+    with contextlib.suppress(AssertionError):
+        await eventually(is_told)
+    assert await _find_tables(pipeline) == told
 
 
 async def hold_rebuild(pipeline: Pipeline) -> None:
@@ -75,7 +65,7 @@ async def hold_rebuild(pipeline: Pipeline) -> None:
     async with httpx.AsyncClient(base_url=pipeline.private, timeout=60, trust_env=False) as client:
         told = (await client.post("/v1/replays/projections")).text.splitlines()
     assert json.loads(told[-1]).get("is_done"), told[-1]
-    await pipeline.until_settled()
+    await pipeline.until_drained()
     assert await hash_tables(pipeline) == before
 
 
@@ -104,6 +94,33 @@ async def read_topic(log: LogConnection, topic: str) -> list[Record]:
 def _trace(receipt_id: str | None, request: Request) -> tuple[str | None, bytes | None, str]:
     delivery = request.delivery
     return receipt_id, None if delivery.is_broken else delivery.session_id.encode(), request.body_sha256
+
+
+def _tell_tables(schedule: Schedule, ledger: Ledger) -> dict[str, object]:
+    """What must be in the tables, from what was accepted."""
+    accepted = [request.delivery for request in ledger.accepted]
+    readable = {(delivery.session_id, delivery.kind) for delivery in accepted if not delivery.is_broken}
+    ended = {session_id for session_id, kind in readable if kind == "session.end"}
+    updated = {session_id for session_id, kind in readable if kind == "session.update"}
+    sessions = {session.session_id: session for session in schedule.sessions}
+    return {
+        "sessions": dict.fromkeys({session_id for session_id, _ in readable}, 1),
+        "transcripts": {session_id: len(sessions[session_id].call.turns) for session_id in ended},
+        "insights": dict.fromkeys(ended, 1),
+        "recordings": {id_: 1 for id_ in updated if sessions[id_].recording == "completed"},
+        "dead letters": len({delivery.body for delivery in accepted if delivery.is_broken}),
+    }
+
+
+async def _find_tables(pipeline: Pipeline) -> dict[str, object]:
+    return {
+        "webhooks": await _count(pipeline, "webhooks"),
+        "sessions": await _count_by_session(pipeline, "sessions"),
+        "transcripts": await _count_by_session(pipeline, "transcripts"),
+        "insights": await _count_by_session(pipeline, "insights"),
+        "recordings": await _count_by_session(pipeline, "recordings WHERE state = 'stored'"),
+        "dead letters": await _count(pipeline, "dead_letters"),
+    }
 
 
 async def _count(pipeline: Pipeline, table: str) -> int:

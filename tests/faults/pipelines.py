@@ -6,20 +6,27 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from postcall.demo.settling import read_progress
+import httpx
+
 from postcall.errors import PostcallError
+from postcall.lag import read_log_state
+from postcall.log_acceptance import read_held
+from postcall.log_comparison import Finding
 from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
 from postcall.service import open_listener
 from postcall.simulator.schedule import plan_schedule
 from postcall.simulator.vendor import Vendor, api_url_of
 from postcall.supervisor import postcall_command
-from tests.faults.ledger import SECRET, Load
+from tests.faults.ledger import SECRET, Ledger, Load
+from tests.ingest.processes import make_ingest, until_ready
 from tests.pipeline.processes import descendants_of
 from tests.waiting import eventually
 
@@ -36,15 +43,9 @@ class Pipeline:
     api: PrivateApi
     vendor: Vendor
 
-    def load(self, *, rate_per_s: float = 40.0, lanes: int = 24) -> Load:
-        """Post the vendor's deliveries while the block runs."""
-        return Load(
-            self.ingest,
-            self.vendor.schedule.deliveries,
-            before_send=self.vendor.sessions.advance,
-            rate_per_s=rate_per_s,
-            lanes=lanes,
-        )
+    def load(self, ledger: Ledger | None = None) -> Load:
+        """Post the vendor's deliveries while the block runs; of those in the ledger no session once more."""
+        return load_door(self.ingest, self.vendor, ledger or Ledger())
 
     def output(self) -> str:
         """What all processes have said so far."""
@@ -60,30 +61,84 @@ class Pipeline:
         listing = subprocess.run(["ps", "-o", "rss=", "-p", pids], capture_output=True, text=True, check=True).stdout
         return sum(int(line) for line in listing.split()) / 1024
 
-    async def until_settled(self, *, timeout_s: float = 60.0) -> None:
-        """Return once everything that was delivered has become what it will become."""
-        settled_before = False
+    async def until_held(self, *readers: str, timeout_s: float = 60.0) -> list[Finding]:
+        """Return once just these readers stand still, with all that they hold against the log."""
+        names = [reader if reader == "projections" else f"{reader}-0" for reader in readers]
+        await eventually(lambda: sorted(names) == self.held_readers(), timeout_s=timeout_s)
+        return [finding for held in read_held(self.data_dir) for finding in held.findings]
 
-        async def is_settled() -> bool:
-            nonlocal settled_before
-            was_settled, settled_before = settled_before, False
-            with contextlib.suppress(PostcallError):
-                settled_before = (await read_progress(self.api, self.log)).is_settled
+    def held_readers(self) -> list[str]:
+        """The readers that stand still."""
+        return sorted(held.reader for held in read_held(self.data_dir))
+
+    async def accept_log(self) -> str:
+        """`postcall log accept --yes`; returns what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *postcall_command("log", "accept", "--yes", "--data-dir", str(self.data_dir)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0, out.decode()
+        await eventually(lambda: not self.held_readers())
+        return out.decode()
+
+    async def until_drained(self, *, timeout_s: float = 60.0) -> float:
+        """Return once everything in the log was read and projected; says after how many seconds."""
+        began_at_s = time.monotonic()
+        was_drained = False
+
+        async def is_drained() -> bool:
+            nonlocal was_drained
+            before, was_drained = was_drained, await self._has_read_all()
             # Twice in a row: between two looks a stage may have passed work on to the next one.
-            return was_settled and settled_before
+            return before and was_drained
 
-        await eventually(is_settled, timeout_s=timeout_s)
+        await eventually(is_drained, timeout_s=timeout_s)
+        return round(time.monotonic() - began_at_s, 1)
+
+    async def _has_read_all(self) -> bool:
+        # The stages first: what they append meanwhile is unread then.
+        with contextlib.suppress(PostcallError):
+            stages = (await read_log_state(self.log)).stages
+            return not sum(stage.lag for stage in stages) and not await self.api.unread()
+        return False
+
+
+def load_door(ingest_url: str, vendor: Vendor, ledger: Ledger) -> Load:
+    """Post a vendor's deliveries while the block runs; of those in the ledger no session once more."""
+    told = {request.delivery.session_id for request in ledger.requests}
+    deliveries = [delivery for delivery in vendor.schedule.deliveries if delivery.session_id not in told]
+    return Load(ingest_url, deliveries, before_send=vendor.sessions.advance, ledger=ledger)
 
 
 @contextlib.asynccontextmanager
-async def running_pipeline(log_address: str, data_dir: Path, *, calls: int, seed: int) -> AsyncIterator[Pipeline]:
-    """`postcall up --kafka` that is up, and a vendor with so many calls to tell of; killed with the block."""
+async def running_door(log_address: str) -> AsyncIterator[str]:
+    """`postcall ingest` alone, and where it is: what it takes nobody reads."""
+    door = make_ingest(log_address, LAYERCODE_WEBHOOK_SECRET=SECRET)
+    with contextlib.closing(door):
+        door.start()
+        url = f"http://{door.address}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            await until_ready(client)
+        yield url
+        door.send(signal.SIGTERM)
+        await asyncio.to_thread(door.wait)
+
+
+@contextlib.asynccontextmanager
+async def running_vendor(*, calls: int, seed: int) -> AsyncIterator[Vendor]:
+    """A vendor with so many calls to tell of, who outlives pipelines."""
     listener = open_listener("127.0.0.1", 0)
     schedule = plan_schedule(calls, seed=seed, api_url=api_url_of(listener))
-    async with (
-        Vendor(schedule, api_key="key", listener=listener) as vendor,
-        _running_up(log_address, data_dir, vendor) as pid,
-    ):
+    async with Vendor(schedule, api_key="key", listener=listener) as vendor:
+        yield vendor
+
+
+@contextlib.asynccontextmanager
+async def running_pipeline(log_address: str, data_dir: Path, vendor: Vendor) -> AsyncIterator[Pipeline]:
+    """`postcall up --kafka` that is up; stopped with the block."""
+    async with _running_up(log_address, data_dir, vendor) as pid:
         addresses = json.loads((data_dir / "postcall.json").read_text())
         async with PrivateApi(addresses["private"]) as api:
             yield Pipeline(
