@@ -5,6 +5,7 @@ Everything here speaks the Kafka protocol: it cannot tell the embedded log from 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -65,7 +66,7 @@ async def open_consumer(
     try:
         yield consumer
     finally:
-        await consumer.stop()
+        await _stop_consumer(consumer)
 
 
 @asynccontextmanager
@@ -109,6 +110,20 @@ def to_record(message: Any) -> Record:
         value=message.value if message.value is not None else b"",
         headers=tuple((name, bytes(value or b"")) for name, value in message.headers),
     )
+
+
+async def _stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, also one whose log is gone or that was never used.
+
+    aiokafka 0.14 cancels its own tasks then and lets that out as if the caller were cancelled, half stopped.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        await consumer._client.close()  # noqa: SLF001 - what its `stop` would have done next
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 async def _start(client: Any, log: LogConnection) -> None:
