@@ -79,7 +79,7 @@ class PartitionCopier:
             offsets = range(self._beginning(place), self._end(place))
             wanted = digest.copy()
             self._progress.doing = f"Copying {name_of(place)}"
-            async with open_appender(self._target.log, producer, place, next_offset=offsets.start) as appender:
+            async with open_appender(producer, place, next_offset=offsets.start) as appender:
                 async for record in source.read(place, offsets):
                     wanted.add(record)
                     await appender.append(record)

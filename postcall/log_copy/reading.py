@@ -20,16 +20,18 @@ _CHUNK_RECORDS: Final = 500
 _FETCH_TIMEOUT_MS: Final = 1000
 #: A fetch past the end, which the client sends in advance, holds up the partition that is read next.
 _LONGEST_WAIT_MS: Final = 20
-#: After this long without a record that the log is known to have, it is given up.
-SILENCE_LIMIT_S: Final = 30.0
 
 
 class PartitionReader:
-    """Reads partitions of one log, one after the other."""
+    """Reads partitions of one log, one after the other.
 
-    def __init__(self, log: LogConnection, consumer: AIOKafkaConsumer) -> None:
+    :param silence_limit_s: after so long without a record that the log is known to have, it is given up.
+    """
+
+    def __init__(self, log: LogConnection, consumer: AIOKafkaConsumer, *, silence_limit_s: float) -> None:
         self._log = log
         self._consumer = consumer
+        self._silence_limit_s = silence_limit_s
 
     async def read(self, place: TopicPartition, offsets: range) -> AsyncIterator[Any]:
         """The record at each of the offsets, in their order.
@@ -54,7 +56,7 @@ class PartitionReader:
         self._consumer.pause(place)
 
     async def _fetch(self, place: TopicPartition, expected: int) -> Sequence[Any]:
-        deadline_s = time.monotonic() + SILENCE_LIMIT_S
+        deadline_s = time.monotonic() + self._silence_limit_s
         try:
             while time.monotonic() < deadline_s:
                 fetched = await self._consumer.getmany(place, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_CHUNK_RECORDS)
@@ -73,7 +75,10 @@ class PartitionReader:
             ) from None
         except KafkaError as error:
             raise LogUnavailable(f"The log at {self._log} does not answer: {error!r}.") from error
-        raise LogUnavailable(f"The log at {self._log} sent nothing of {name_of(place)} for {SILENCE_LIMIT_S:g} s.")
+        raise LogUnavailable(
+            f"The log at {self._log} sent nothing of {name_of(place)} for {self._silence_limit_s:g} s."
+            " Copy again to go on."
+        )
 
     def _gap(self, place: TopicPartition, expected: int, found: int) -> SourceIncomplete:
         return SourceIncomplete(
@@ -85,10 +90,10 @@ class PartitionReader:
 
 
 @asynccontextmanager
-async def open_reader(log: LogConnection) -> AsyncIterator[PartitionReader]:
+async def open_reader(log: LogConnection, *, silence_limit_s: float) -> AsyncIterator[PartitionReader]:
     """A reader of one log.
 
     :raises LogUnavailable: nothing answers at the address.
     """
     async with open_consumer(log, fetch_max_wait_ms=_LONGEST_WAIT_MS) as consumer:
-        yield PartitionReader(log, consumer)
+        yield PartitionReader(log, consumer, silence_limit_s=silence_limit_s)

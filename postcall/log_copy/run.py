@@ -44,11 +44,17 @@ class CopyReport:
 
 
 async def copy_log(
-    source: LogConnection, target: LogConnection, *, wanted: TopicSettings, progress: CopyProgress
+    source: LogConnection,
+    target: LogConnection,
+    *,
+    wanted: TopicSettings,
+    progress: CopyProgress,
+    silence_limit_s: float = 30.0,
 ) -> CopyReport:
     """Make the target a copy of what the source holds now.
 
     :param wanted: what topics are to be like; their partitions are the source's, and nothing of them is dropped.
+    :param silence_limit_s: a log that sends or takes nothing for so long is given up.
     :raises CopyRefused: it cannot be done; no record was written.
     :raises CopyBroken: the target does not take a record or does not give it back; what was copied stays.
     :raises LogUnavailable: one of the logs does not answer; what was copied stays.
@@ -59,10 +65,13 @@ async def copy_log(
     check_target(before, there)
     await check_unused(target, groups)
     copier = PartitionCopier(before, there, progress)
-    async with open_reader(source) as source_reader, open_reader(target) as target_reader:
+    async with (
+        open_reader(source, silence_limit_s=silence_limit_s) as source_reader,
+        open_reader(target, silence_limit_s=silence_limit_s) as target_reader,
+    ):
         await copier.compare(source_reader, target_reader)
         differences = await _make_topics(target, before.partitions, wanted)
-        async with open_target_producer(target) as producer:
+        async with open_target_producer(target, silence_limit_s=silence_limit_s) as producer:
             await copier.copy(source_reader, target_reader, producer)
     await commit_group_offsets(target, groups)
     _check_ends(before, await survey_log(target))

@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -17,7 +18,6 @@ from postcall.kafka import open_producer
 from postcall.log_connection import LogConnection
 from postcall.log_copy.digests import CopiedRecord
 from postcall.log_copy.errors import CopyBroken, CopyDiffers, name_of
-from postcall.log_copy.reading import SILENCE_LIMIT_S
 from postcall.topics import MAX_RECORD_BYTES
 
 #: One request of one fsync; a record that is larger goes in a batch of its own.
@@ -26,12 +26,23 @@ _BATCHES_UNDER_WAY: Final = 2
 _CLOSE_LIMIT_S: Final = 2.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetProducer:
+    """A producer of the target.
+
+    :param silence_limit_s: after so long without an acknowledgement the target is given up.
+    """
+
+    log: LogConnection
+    producer: AIOKafkaProducer
+    silence_limit_s: float
+
+
 class PartitionAppender:
     """Appends to one partition, in order, from `next_offset` on."""
 
-    def __init__(self, log: LogConnection, producer: AIOKafkaProducer, place: TopicPartition, next_offset: int) -> None:
-        self._log = log
-        self._producer = producer
+    def __init__(self, target: TargetProducer, place: TopicPartition, next_offset: int) -> None:
+        self._target = target
         self._place = place
         self._next_offset = next_offset
         self._batch: Any = None
@@ -46,7 +57,7 @@ class PartitionAppender:
         if self._batch is not None and not self._take(record):
             await self._send()
         if self._batch is None:
-            self._batch = self._producer.create_batch()
+            self._batch = self._target.producer.create_batch()
             # The first record of a batch is taken however large it is.
             self._take(record)
 
@@ -75,8 +86,8 @@ class PartitionAppender:
     async def _send(self) -> None:
         batch, self._batch = self._batch, None
         try:
-            async with asyncio.timeout(SILENCE_LIMIT_S):
-                acknowledgement = await self._producer.send_batch(
+            async with asyncio.timeout(self._target.silence_limit_s):
+                acknowledgement = await self._target.producer.send_batch(
                     batch, self._place.topic, partition=self._place.partition
                 )
         except (KafkaError, TimeoutError) as error:
@@ -90,23 +101,24 @@ class PartitionAppender:
         offset, acknowledgement = self._under_way[0]
         try:
             # An idempotent producer of aiokafka tries for ever.
-            async with asyncio.timeout(SILENCE_LIMIT_S):
+            async with asyncio.timeout(self._target.silence_limit_s):
                 appended = await asyncio.shield(acknowledgement)
         except (KafkaError, TimeoutError) as error:
             raise self._failure(error, offset) from error
         self._under_way.popleft()
         if appended.offset != offset:
             raise CopyDiffers(
-                f"{name_of(self._place)} on {self._log}: the record of offset {offset} was put at {appended.offset},"
-                " since something else writes to the target. Stop that, delete the topic there, and copy again.",
+                f"{name_of(self._place)} on {self._target.log}: the record of offset {offset} was put at"
+                f" {appended.offset}, since something else writes to the target. Stop that, delete the topic there,"
+                " and copy again.",
                 self._place,
                 offset,
             )
 
     def _failure(self, error: Exception, offset: int) -> LogUnavailable | CopyBroken:
-        where = f"{name_of(self._place)} on {self._log}"
+        where, silence_limit_s = f"{name_of(self._place)} on {self._target.log}", self._target.silence_limit_s
         if isinstance(error, TimeoutError):
-            return LogUnavailable(f"{where} acknowledged nothing for {SILENCE_LIMIT_S:g} s. Copy again to go on.")
+            return LogUnavailable(f"{where} acknowledged nothing for {silence_limit_s:g} s. Copy again to go on.")
         if isinstance(error, MessageSizeTooLargeError):
             return CopyBroken(
                 f"{where} takes no record as large as that of offset {offset}."
@@ -123,14 +135,14 @@ class PartitionAppender:
 
 @asynccontextmanager
 async def open_appender(
-    log: LogConnection, producer: AIOKafkaProducer, place: TopicPartition, *, next_offset: int
+    target: TargetProducer, place: TopicPartition, *, next_offset: int
 ) -> AsyncIterator[PartitionAppender]:
     """Append to a partition; when the block ends well, everything is acknowledged.
 
     :raises CopyBroken: (on leaving) see `PartitionAppender.append`
     :raises LogUnavailable: (on leaving) the target does not answer.
     """
-    appender = PartitionAppender(log, producer, place, next_offset)
+    appender = PartitionAppender(target, place, next_offset)
     try:
         yield appender
         await appender.flush()
@@ -139,7 +151,7 @@ async def open_appender(
 
 
 @asynccontextmanager
-async def open_target_producer(log: LogConnection) -> AsyncIterator[AIOKafkaProducer]:
+async def open_target_producer(log: LogConnection, *, silence_limit_s: float) -> AsyncIterator[TargetProducer]:
     """A producer of large batches, whose closing does not wait for ever for a target that is gone.
 
     :raises LogUnavailable: nothing answers at the address.
@@ -147,7 +159,7 @@ async def open_target_producer(log: LogConnection) -> AsyncIterator[AIOKafkaProd
     opened = open_producer(log, max_batch_size=_BATCH_BYTES)
     producer = await opened.__aenter__()
     try:
-        yield producer
+        yield TargetProducer(log=log, producer=producer, silence_limit_s=silence_limit_s)
     finally:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_LIMIT_S):

@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
 from postcall.log_copy.partitions import CopyProgress
@@ -21,6 +22,7 @@ from postcall.topic_settings import TopicSettings
 from postcall.topics import MAX_RECORD_BYTES
 from tests.logs.embedded import embedded_log
 from tests.postcall.log_contents import Headers, Written, commit, fill, make_topic, read_log
+from tests.waiting import eventually
 
 WEBHOOKS = "postcall.webhooks"
 FIRST, SECOND = TopicPartition(WEBHOOKS, 0), TopicPartition(WEBHOOKS, 1)
@@ -155,3 +157,32 @@ async def test_what_arrives_meanwhile_is_told_and_left_for_the_next_run(source: 
     assert report.left <= len(there) - len(copied)
     assert (await copy(source, log_address)).left == 0
     assert await read_log(log_address) == await read_log(source)
+
+
+@pytest.mark.parametrize("lost", ["source", "target"])
+async def test_a_log_that_falls_silent_ends_the_copy_and_the_next_run_goes_on(tmp_path: Path, lost: str) -> None:
+    folders = {name: tmp_path / name for name in ("source", "target")}
+    with contextlib.ExitStack() as kept, contextlib.ExitStack() as losing:
+        addresses = {
+            name: (losing if name == lost else kept).enter_context(embedded_log(folder))
+            for name, folder in folders.items()
+        }
+        await make_topic(addresses["source"], WEBHOOKS)
+        for _ in range(4):
+            await fill(addresses["source"], FIRST, [Written(value=bytes(100_000))] * 150)
+        progress = CopyProgress()
+        copying = asyncio.create_task(
+            copy_log(
+                *(LogConnection(addresses[name]) for name in ("source", "target")),
+                wanted=TopicSettings(),
+                progress=progress,
+                silence_limit_s=0.5,
+            )
+        )
+        await eventually(lambda: progress.done > 0)
+        await asyncio.to_thread(losing.close)
+        with pytest.raises(LogUnavailable, match=addresses[lost]):
+            await asyncio.wait_for(copying, 20)
+    with embedded_log(folders["source"]) as source, embedded_log(folders["target"]) as target:
+        await copy(source, target)
+        assert await read_log(target) == await read_log(source)
