@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from postcall.commands.printing import print_json, print_table
 from postcall.errors import PostcallError
-from postcall.options import AsJson, DataDir
+from postcall.options import AsJson, DataDir, Kafka
 from postcall.settings import Configuration, SettingRow, Settings
+
+if TYPE_CHECKING:
+    from postcall.instance import Instance
+    from postcall.log_connection import LogConnection
 
 
 def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -25,28 +32,47 @@ def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         print_table(("setting", "value", "from", "meaning"), ((r.env, r.value, r.origin, r.meaning) for r in rows))
 
 
-def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Print where the running pipeline is, and how far each stage is behind."""
+def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = False) -> None:
+    """Print where the running pipeline is, how far each stage is behind, and how many processes share it.
+
+    With --kafka, or where services run one by one, the log alone is asked.
+    """
     from postcall.instance import find_instance
+
+    settings = Configuration.load(data_dir=data_dir, kafka=kafka).read(Settings)
+    directory = settings.data_dir
+    instance = None if kafka else find_instance(directory)
+    if instance is None and settings.kafka is None:
+        raise PostcallError(f"No pipeline runs on {directory}. Start one: postcall up --data-dir {directory}")
+    log = settings.log if instance is None else settings.log_at(instance.log)
+    stages = asyncio.run(_read_stages(log))
+    if as_json:
+        print_json({**(instance.model_dump() if instance else {"log": str(log)}), "stages": stages})
+        return
+    print_table(("what", "where"), _places(instance, log))
+    rows = ((row["stage"], row["topic"], str(row["lag"]), row["group"], str(row["members"])) for row in stages)
+    print_table(("stage", "reads", "lag in records", "group", "processes"), rows)
+
+
+async def _read_stages(log: LogConnection) -> list[dict[str, Any]]:
     from postcall.lag import read_log_state
+    from postcall.stage_groups import read_stage_groups
+
+    # It reports each attempt on a log that is down; the command says it in one line.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # The lag first: it waits until a Kafka that was just started knows its groups.
+    lags = (await read_log_state(log)).stages
+    groups = {group.stage: group for group in await read_stage_groups(log)}
+    return [
+        {**dataclasses.asdict(lag), "group": groups[lag.stage].state, "members": groups[lag.stage].members}
+        for lag in lags
+    ]
+
+
+def _places(instance: Instance | None, log: LogConnection) -> Iterator[tuple[str, str]]:
     from postcall.sources import SOURCE_MODULES
 
-    settings = Configuration.load(data_dir=data_dir).read(Settings)
-    directory = settings.data_dir
-    instance = find_instance(directory)
-    if instance is None:
-        raise PostcallError(f"No pipeline runs on {directory}. Start one: postcall up --data-dir {directory}")
-    state = asyncio.run(read_log_state(settings.log_at(instance.log)))
-    if as_json:
-        stages = [dataclasses.asdict(stage) for stage in state.stages]
-        print_json({**instance.model_dump(), "stages": stages})
-        return
-    print_table(
-        ("what", "where"),
-        [
-            *(("webhooks", f"{instance.ingest}/webhooks/{name}") for name in SOURCE_MODULES),
-            ("private", instance.private),
-            ("log", instance.log),
-        ],
-    )
-    print_table(("stage", "reads", "lag in records"), ((s.stage, s.topic, str(s.lag)) for s in state.stages))
+    if instance is not None:
+        yield from (("webhooks", f"{instance.ingest}/webhooks/{name}") for name in SOURCE_MODULES)
+        yield "private", instance.private
+    yield "log", str(log)

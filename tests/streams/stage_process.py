@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.waiting import eventually
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[2]
 class StageProcess:
     """One life of a stage's process. What it logs is kept in `log_file`, life after life."""
 
-    def __init__(self, *arguments: str, log_file: Path) -> None:
+    def __init__(self, *arguments: str, log_file: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log_file = log_file
         self._begin = log_file.stat().st_size if log_file.exists() else 0
         with log_file.open("a") as output:
@@ -25,7 +25,7 @@ class StageProcess:
                 [sys.executable, "-m", *arguments],
                 stderr=output,
                 cwd=_ROOT,
-                env={**os.environ, "POSTCALL_ENV_FILE": "", "POSTCALL_CONFIG": os.devnull},
+                env={**os.environ, "POSTCALL_ENV_FILE": "", "POSTCALL_CONFIG": os.devnull, **(environment or {})},
             )
 
     @property
@@ -64,9 +64,11 @@ class StageProcess:
 
 
 @contextlib.contextmanager
-def stage_process(*arguments: str, log_file: Path) -> Iterator[StageProcess]:
+def stage_process(
+    *arguments: str, log_file: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[StageProcess]:
     """A stage's process that has ended when the block ends."""
-    process = StageProcess(*arguments, log_file=log_file)
+    process = StageProcess(*arguments, log_file=log_file, environment=environment)
     try:
         yield process
     finally:
