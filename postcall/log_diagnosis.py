@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -20,6 +22,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from postcall.errors import LogUnavailable
 from postcall.log_connection import LogConnection, LogSecurity
 
 _LIMIT_MS: Final = 5_000
@@ -28,38 +31,82 @@ _NAMES: Final = "POSTCALL_KAFKA_"
 _NOT_IN_TIME, _NOT_ITS_NAME = (9, 10), (62, 64)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broker:
+    """A broker, at the address that it tells clients to use."""
+
+    node_id: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """What the first server that answers tells of its cluster, and how long it took to."""
+
+    cluster_id: str | None
+    brokers: tuple[Broker, ...]
+    round_trip_ms: float
+
+
 async def explain_failure(log: LogConnection, failure: Exception) -> str:
-    """Why a client failed to start."""
+    """Why a client failed to start, or to reach a broker."""
     if isinstance(failure, BrokerResponseError):
         return f"Kafka at {log} refuses what a client asks for: {failure.description}"
-    return await find_failure(log) or f"The log at {log} did not answer, but does now."
+    try:
+        cluster = await read_cluster(log)
+    except LogUnavailable as error:
+        return str(error)
+    return next(iter(await find_unreachable(log, cluster)), f"The log at {log} did not answer, but does now.")
 
 
-async def find_failure(log: LogConnection) -> str | None:
-    """Why no connection can be made; None if one can. Of several servers, one that answers says more than others."""
-    failure: str | None = None
+async def read_cluster(log: LogConnection) -> Cluster:
+    """Ask one server after the other, on a connection that is only for that.
+
+    :raises LogUnavailable: none answers; says why. A server that answers, but wrongly, says more than others.
+    """
+    said = f"No Kafka is named by {log}."
     for host, port, _family in collect_hosts(log.bootstrap_servers):
-        error = await _try(host, port, log)
-        if error is None:
-            return None
-        failure = _explain(error, f"{host}:{port}", log.security)
-        if not isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
-            break
-    return failure
+        try:
+            return await _ask(host, port, log)
+        except (KafkaError, OSError) as error:
+            said = _explain(error, f"{host}:{port}", log.security)
+            if not isinstance(error, ConnectionRefusedError | TimeoutError | socket.gaierror):
+                break
+    raise LogUnavailable(said)
 
 
-async def _try(host: str, port: int, log: LogConnection) -> Exception | None:
+async def find_unreachable(log: LogConnection, cluster: Cluster) -> list[str]:
+    """A sentence for each broker that does not answer where it says it is."""
+    said = []
+    for broker in cluster.brokers:
+        try:
+            await read_cluster(LogConnection(f"{broker.host}:{broker.port}", log.security))
+        except LogUnavailable as error:
+            said.append(
+                f"Broker {broker.node_id} tells clients to come to {broker.host}:{broker.port}"
+                f" (advertised.listeners), but: {error}"
+            )
+    return said
+
+
+async def _ask(host: str, port: int, log: LogConnection) -> Cluster:
     options = log.client_options()
     del options["bootstrap_servers"]
+    connection = await create_conn(host, port, client_id="postcall", request_timeout_ms=_LIMIT_MS, **options)
     try:
-        connection = await create_conn(host, port, client_id="postcall", request_timeout_ms=_LIMIT_MS, **options)
-        try:
-            await connection.send(MetadataRequest([]))
-        finally:
-            connection.close()
-    except (KafkaError, OSError) as error:
-        return error
-    return None
+        began_at_s = time.monotonic()
+        metadata = (await connection.send(MetadataRequest([]))).to_object()
+        return Cluster(
+            cluster_id=metadata.get("cluster_id"),
+            brokers=tuple(
+                Broker(node_id=broker["node_id"], host=broker["host"], port=broker["port"])
+                for broker in metadata["brokers"]
+            ),
+            round_trip_ms=(time.monotonic() - began_at_s) * 1000,
+        )
+    finally:
+        connection.close()
 
 
 def _explain(error: Exception, address: str, security: LogSecurity) -> str:

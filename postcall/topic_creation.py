@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from postcall.errors import LogUnavailable, TopicsRefused
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
+from postcall.log_diagnosis import explain_failure
 from postcall.topic_settings import Difference, TopicSettings, TopicState, find_differences
 from postcall.topics import ALL_TOPICS
 
@@ -72,7 +73,7 @@ async def create_topics(
             there = await _wait_for_leaders(admin, names)
             report = await _compare(admin, there, names, wanted)
         except KafkaError as error:
-            raise LogUnavailable(f"The log at {log} does not tell its topics: {error!r}.") from error
+            raise LogUnavailable(await explain_failure(log, error)) from error
     return TopicsReport(made=tuple(missing), states=report.states, differences=report.differences)
 
 
@@ -85,7 +86,7 @@ async def compare_topics(log: LogConnection, wanted: TopicSettings) -> TopicsRep
         try:
             return await _compare(admin, await _described(admin), TOPIC_NAMES, wanted)
         except KafkaError as error:
-            raise LogUnavailable(f"The log at {log} does not tell its topics: {error!r}.") from error
+            raise LogUnavailable(await explain_failure(log, error)) from error
 
 
 class DifferenceLog:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 from postcall.doctor.findings import Finding, Patient, State
 from postcall.errors import LogUnavailable
-from postcall.kafka import open_admin
-from postcall.log_connection import LogConnection
-from postcall.log_diagnosis import find_failure
+from postcall.log_diagnosis import find_unreachable, read_cluster
 
 
 async def check_log(patient: Patient) -> AsyncIterator[Finding]:
     """:raises LogUnavailable: it does not answer; says why."""
     try:
-        async with open_admin(patient.log) as admin:
-            started_at_s = time.monotonic()
-            cluster = await admin.describe_cluster()
-            round_trip_ms = (time.monotonic() - started_at_s) * 1000
+        cluster = await read_cluster(patient.log)
     except LogUnavailable:
         if not patient.is_embedded or patient.instance is not None:
             raise
         yield _found("skipped", f"The embedded log does not run at {patient.log}; postcall up starts it.")
         return
-    brokers = cluster["brokers"]
-    yield _found(
-        "ok",
-        f"{'The embedded log' if patient.is_embedded else 'Kafka'} at {patient.log}: cluster {cluster['cluster_id']},"
-        f" {len(brokers)} broker{'s' * (len(brokers) != 1)}, round trip {round_trip_ms:.1f} ms.",
-    )
-    for broker in brokers:
-        if failure := await find_failure(_connection_to(broker, patient.log)):
-            yield _found(
-                "failed",
-                f"Broker {broker['node_id']} says it is at {broker['host']}:{broker['port']}. {failure}",
-                "If the address is wrong: the broker's advertised.listeners.",
-            )
+    unreachable = await find_unreachable(patient.log, cluster)
+    for says in unreachable:
+        yield _found("failed", says)
+    if not unreachable:
+        count = len(cluster.brokers)
+        yield _found(
+            "ok",
+            f"{'The embedded log' if patient.is_embedded else 'Kafka'} at {patient.log}: cluster {cluster.cluster_id},"
+            f" {count} broker{'s' * (count != 1)}, round trip {cluster.round_trip_ms:.1f} ms.",
+        )
 
 
 async def check_security(patient: Patient) -> AsyncIterator[Finding]:
@@ -57,10 +47,6 @@ async def check_security(patient: Patient) -> AsyncIterator[Finding]:
             f"{' and the password' if security.sasl_password and security.sasl_mechanism == 'PLAIN' else ''}.",
             "Use SSL or SASL_SSL, unless the network is private to these machines.",
         )
-
-
-def _connection_to(broker: dict[str, Any], log: LogConnection) -> LogConnection:
-    return LogConnection(f"{broker['host']}:{broker['port']}", log.security)
 
 
 def _found(state: State, says: str, remedy: str | None = None) -> Finding:

@@ -23,6 +23,8 @@ PASSWORDS: Final = {
 }
 #: The client with this certificate.
 CERTIFICATE_USER: Final = "CN=postcall"
+#: Where the listener SASL_PLAINTEXT sends its clients.
+NOWHERE: Final = "127.0.0.1:1"
 _JAAS = "org.apache.kafka.common.security"
 
 
@@ -71,7 +73,8 @@ def _properties(addresses: dict[str, str], controller_port: int, certificates: C
     return sasl | {
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": listeners,
+        # One listener sends its clients where nobody is.
+        "advertised.listeners": listeners.replace(addresses["SASL_PLAINTEXT"], NOWHERE),
         "listener.security.protocol.map": ",".join(f"{name}:{name}" for name in (*addresses,))
         + ",CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",

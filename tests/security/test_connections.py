@@ -22,7 +22,7 @@ from postcall.topic_settings import TopicSettings
 from postcall.topics import ALL_TOPICS, WEBHOOKS
 from tests.security.certificates import KEY_PASSWORD, Certificates
 from tests.security.rights import Rights
-from tests.security.secured_node import CERTIFICATE_USER, PASSWORDS, SecuredNode
+from tests.security.secured_node import CERTIFICATE_USER, NOWHERE, PASSWORDS, SecuredNode
 
 pytestmark = pytest.mark.kafka
 
@@ -183,3 +183,9 @@ async def test_an_encrypted_connection_closes_at_once(node: SecuredNode, rights:
     stranger = connect(node, by_password(node.certificates, user="stranger"))
     # On the event loop of the services. Where a goodbye is waited for, half of the closings take 30 s there.
     assert await asyncio.to_thread(uvloop.run, close_while_a_fetch_is_open(stranger)) < 10
+
+
+async def test_a_broker_that_sends_its_clients_elsewhere_is_told(node: SecuredNode) -> None:
+    log = connect(node, by_password(node.certificates, protocol="SASL_PLAINTEXT", user="admin"))
+    with pytest.raises(LogUnavailable, match=rf"Broker 1 .* {NOWHERE} \(advertised\.listeners\)"):
+        await create_topics(log, TopicSettings())
