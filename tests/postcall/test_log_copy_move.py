@@ -21,6 +21,7 @@ from postcall.service import open_listener
 from postcall.simulator.posting import post_deliveries
 from postcall.simulator.rest import SessionStore, build_rest
 from postcall.simulator.schedule import Delivery, plan_schedule
+from postcall.simulator.sessions import Session
 from postcall.simulator.vendor import api_url_of
 from postcall.supervisor import postcall_command
 from tests.postcall.log_contents import read_log
@@ -35,6 +36,13 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
+COUNTS = """
+    SELECT (SELECT count(*) FROM webhooks) AS webhooks,
+           (SELECT count(*) FROM calls WHERE summary IS NOT NULL) AS summaries,
+           (SELECT count(*) FROM recordings WHERE state = 'stored') AS stored,
+           (SELECT count(*) FROM recordings WHERE state = 'unavailable') AS unavailable,
+           (SELECT count(*) FROM dead_letters) AS dead_letters
+"""
 SECRET = "whsec_move"
 INSIGHT: dict[str, Any] = {
     "summary": "A tap is to be fitted.",
@@ -91,10 +99,18 @@ class Shell:
         tables = {table: await self.run("sql", "--format", "json", f"FROM {table} ORDER BY ALL") for table in TABLES}
         return {table: hashlib.sha256(rows.encode()).hexdigest() for table, rows in tables.items()}
 
-    async def are_all_read(self) -> bool:
-        """Whether no stage has anything left to read."""
+    async def has_settled(self, sessions: Sequence[Session], deliveries: Sequence[Delivery]) -> bool:
+        """Whether all stages have read everything, and the tables hold what follows from it."""
         status = json.loads(await self.run("status", "--json"))
-        return all(stage["lag"] == 0 for stage in status["stages"])
+        return all(stage["lag"] == 0 for stage in status["stages"]) and await self.rows(COUNTS) == [
+            {
+                "webhooks": len(deliveries),
+                "summaries": len(sessions),
+                "stored": sum(session.recording == "completed" for session in sessions),
+                "unavailable": sum(session.recording == "failed" for session in sessions),
+                "dead_letters": len({delivery.body for delivery in deliveries if delivery.is_broken}),
+            }
+        ]
 
     async def _start(self, *words: str, **streams: Any) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -124,13 +140,19 @@ async def test_the_pipeline_goes_on_on_kafka_where_it_was(tmp_path: Path, log_ad
     assert up == ["postcall", "up"]
     listener = open_listener("127.0.0.1", 0)
     schedule = plan_schedule(8, seed=5, api_url=api_url_of(listener))
-    half = len(schedule.deliveries) // 2
+    late = next(session for session in schedule.sessions if session.recording == "completed")
+    sessions = [session for session in schedule.sessions if session is not late]
+    deliveries = [delivery for delivery in schedule.deliveries if delivery.session_id != late.session_id]
+    half = len(deliveries) // 2
     store = SessionStore(schedule)
     vendor, asked = build_rest(store, api_key="key"), []
 
     async def counting_vendor(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
         await vendor(scope, receive, send)
+
+    async def post(ingest_url: str, some: Sequence[Delivery]) -> None:
+        await post_deliveries(some, ingest_url=ingest_url, secret=SECRET, before_send=store.advance)
 
     async with serving_model() as model, serve_http(counting_vendor, listener, drain_s=2):
         shell = Shell(
@@ -142,33 +164,28 @@ async def test_the_pipeline_goes_on_on_kafka_where_it_was(tmp_path: Path, log_ad
             OPENAI_BASE_URL=f"{model.origin}/v1",
             POSTCALL_LOG_LEVEL="WARNING",
         )
-
-        async def post(ingest_url: str, deliveries: Sequence[Delivery]) -> None:
-            await post_deliveries(deliveries, ingest_url=ingest_url, secret=SECRET, before_send=store.advance)
-
-        async def has_all() -> bool:
-            (row,) = await shell.rows("SELECT count(*) AS calls FROM calls WHERE summary IS NOT NULL")
-            return bool(row["calls"] == schedule.expected.calls) and await shell.are_all_read()
-
         async with shell.running_up() as ingest_url:
-            await post(ingest_url, schedule.deliveries[:half])
+            await post(ingest_url, deliveries[:half])
             assert "Stop the pipeline" in await shell.run(*copy_first[1:])
-            await post(ingest_url, schedule.deliveries[half:])
-            await eventually(has_all, timeout_s=60)
-            before = await shell.table_hashes()
+            await post(ingest_url, deliveries[half:])
+            await eventually(lambda: shell.has_settled(sessions, deliveries), timeout_s=60)
+            tables = await shell.table_hashes()
         assert "Stop the pipeline" not in await shell.run(*copy_rest[1:])
         copied = await read_log(log_address)
         requests = len(asked), len(model.requests)
         assert all(requests)
 
-        name, _, value = export[1].partition("=")
-        shell.export(name, value)
-        async with shell.running_up():
+        shell.export(*export[1].split("=", 1))
+        async with shell.running_up() as ingest_url:
             await shell.run(*accept[1:], "--yes")
-            await eventually(has_all, timeout_s=60)
-            assert await shell.table_hashes() == before
+            await eventually(lambda: shell.has_settled(sessions, deliveries), timeout_s=60)
             assert "insights" in await shell.run(*status[1:])
+            assert await shell.table_hashes() == tables
+            assert await read_log(log_address) == copied
             await shell.run(*replay[1:])
-            assert await shell.table_hashes() == before
-        assert (len(asked), len(model.requests)) == requests
-        assert await read_log(log_address) == copied
+            assert await shell.table_hashes() == tables
+            assert (len(asked), len(model.requests)) == requests
+
+            await post(ingest_url, [delivery for delivery in schedule.deliveries if delivery not in deliveries])
+            await eventually(lambda: shell.has_settled(schedule.sessions, schedule.deliveries), timeout_s=60)
+            assert len(model.requests) == requests[1] + 1
