@@ -313,6 +313,27 @@ async def test_a_spent_budget_stops_live_analysis_even_after_a_restart(tmp_path:
     assert isinstance(by_hand, InsightExtracted)
 
 
+async def test_processes_on_one_data_directory_share_a_budget(tmp_path: Path, model: LoopbackServer) -> None:
+    model.answer(PATH, GOOD_ANSWER)
+    configuration = configure(tmp_path, model, daily_budget_usd=0.001)
+    workers = [await open_worker(configuration) for _ in range(2)]
+    outcomes = [await workers[n % 2].perform(request_for(*TURNS, session_id=f"s{n}"), attempt=1) for n in range(4)]
+    for worker in workers:
+        await worker.close()
+    assert [type(outcome) for outcome in outcomes] == [InsightExtracted] * 2 + [AnalysisSkipped] * 2
+
+
+async def test_a_spend_that_cannot_be_read_is_told_and_begins_anew(
+    tmp_path: Path, model: LoopbackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.answer(PATH, GOOD_ANSWER)
+    (tmp_path / "insights").mkdir()
+    (tmp_path / "insights" / "spend.json").write_text("no json")
+    outcome = await perform(configure(tmp_path, model, daily_budget_usd=0.001), request_for(*TURNS))
+    assert isinstance(outcome, InsightExtracted)
+    assert caplog.text.count("not known any more") == 1
+
+
 async def test_a_budget_that_could_not_be_kept_stops_the_start(tmp_path: Path, model: LoopbackServer) -> None:
     configuration = configure(tmp_path, model, daily_budget_usd=5, openai_model="our-own-7b")
     with pytest.raises(SettingsError, match="price of our-own-7b is not known"):
