@@ -1,0 +1,125 @@
+"""Everything that a test of scaling runs: the services, the vendor, the model, and what is to be held in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from postcall.demo.settling import read_progress
+from postcall.log_connection import LogConnection
+from postcall.private_api import PrivateApi
+from postcall.service import open_listener
+from postcall.simulator.schedule import plan_schedule
+from postcall.simulator.vendor import Vendor, api_url_of
+from postcall.stage_groups import read_stage_groups
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
+from postcall.topics import STAGE_INPUTS, WEBHOOKS
+from tests.faults.ledger import SECRET, Ledger
+from tests.faults.oracle import hold_log, hold_tables, read_topic
+from tests.faults.pipelines import Pipeline
+from tests.scaling.doors import SpreadLoad
+from tests.scaling.model import Model, running_model
+from tests.scaling.services import Service, services
+from tests.waiting import eventually
+
+_KEY: Final = "key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What runs."""
+
+    log: LogConnection
+    data_dir: Path
+    services: Mapping[str, Service]
+    vendor: Vendor
+    model: Model
+
+    def load(self, *, rate_per_s: float) -> SpreadLoad:
+        """Post at all doors that are open while the block runs."""
+        return SpreadLoad(
+            self._doors,
+            self.vendor.schedule.deliveries,
+            before_send=self.vendor.sessions.advance,
+            rate_per_s=rate_per_s,
+        )
+
+    def _doors(self) -> dict[str, str]:
+        """As the load balancer knows them: a door that is being stopped is still in its list."""
+        return {name: service.url for name, service in self.services.items() if name.startswith("ingest")}
+
+    @property
+    def downloads(self) -> Counter[str]:
+        """How often the recording of each session was fetched by now."""
+        return Counter(self.vendor.sessions.recordings_served)
+
+    async def take_over_s(self, *, members: int) -> dict[str, float]:
+        """After how many seconds from now each stage is shared by just so many members."""
+        began_at_s = time.monotonic()
+        seconds: dict[str, float] = {}
+
+        async def is_settled() -> bool:
+            for group in await read_stage_groups(self.log):
+                if (group.state, group.members) == ("Stable", members):
+                    seconds.setdefault(group.stage, round(time.monotonic() - began_at_s, 1))
+            return seconds.keys() == STAGE_INPUTS.keys()
+
+        await eventually(is_settled, timeout_s=60)
+        return seconds
+
+    async def hold(self, ledger: Ledger) -> None:
+        """Wait until all is done, and hold the log and the tables against the ledger."""
+        private = self.services["projections"].url
+        async with PrivateApi(private) as api:
+            pipeline = Pipeline(
+                pid=0, data_dir=self.data_dir, ingest="", private=private, log=self.log, api=api, vendor=self.vendor
+            )
+            await self._until_settled(api)
+            stored = await read_topic(self.log, WEBHOOKS.name)
+            hold_log(stored, ledger)
+            await hold_tables(pipeline, ledger, webhooks=len(stored))
+
+    async def _until_settled(self, api: PrivateApi) -> None:
+        was_settled = False
+
+        async def is_settled() -> bool:
+            nonlocal was_settled
+            settled_before, was_settled = was_settled, (await read_progress(api, self.log)).is_settled
+            # Twice in a row: between two looks a stage may have passed work on to the next one.
+            return settled_before and was_settled
+
+        await eventually(is_settled, timeout_s=60)
+
+
+@asynccontextmanager
+async def running_cluster(log_address: str, data_dir: Path, *, calls: int, seed: int) -> AsyncIterator[Cluster]:
+    """Two doors, two trees of stages, the projections; all are ready, and share the partitions."""
+    log = LogConnection(log_address)
+    await create_topics(log, TopicSettings(partitions=4))
+    listener = open_listener("127.0.0.1", 0)
+    schedule = plan_schedule(calls, seed=seed, api_url=api_url_of(listener))
+    async with Vendor(schedule, api_key=_KEY, listener=listener) as vendor, running_model() as model:
+        environment = {
+            "LAYERCODE_WEBHOOK_SECRET": SECRET,
+            "LAYERCODE_API_KEY": _KEY,
+            "LAYERCODE_API_URL": vendor.api_url,
+            "OPENAI_API_KEY": "sk-none",
+            "OPENAI_BASE_URL": model.url,
+        }
+        with services(log_address, data_dir, environment) as members:
+            await asyncio.gather(*(member.until_ready() for member in members.values()))
+            cluster = Cluster(log=log, data_dir=data_dir, services=members, vendor=vendor, model=model)
+            await cluster.take_over_s(members=2)
+            yield cluster
+
+
+def repeated(counts: Counter[str]) -> set[str]:
+    """What was done more than once."""
+    return {name for name, count in counts.items() if count > 1}
