@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     KafkaError,
@@ -46,9 +47,9 @@ async def read_group_offsets(log: LogConnection) -> GroupOffsets:
 
 
 async def check_unused(log: LogConnection, groups: Collection[str]) -> None:
-    """Check that nobody consumes in one of the groups.
+    """Check that nobody consumes in one of the groups, and that this user may commit for them.
 
-    :raises CopyRefused: somebody does.
+    :raises CopyRefused: somebody does, or this user may not.
     :raises LogUnavailable: the log does not answer.
     """
     try:
@@ -58,6 +59,11 @@ async def check_unused(log: LogConnection, groups: Collection[str]) -> None:
                     raise CopyRefused(
                         f"The consumer group {group} has members on {log}: something runs there. Stop it first."
                     )
+    except GroupAuthorizationFailedError as error:
+        raise CopyRefused(
+            f"{log} does not let this user commit offsets for the consumer groups {', '.join(groups)}: give it the"
+            " right Read on them."
+        ) from error
     except KafkaError as error:
         raise LogUnavailable(f"The log at {log} does not tell its consumer groups: {error!r}.") from error
 
