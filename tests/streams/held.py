@@ -1,0 +1,66 @@
+"""Running a stage that may be held, within a test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from postcall.log_acceptance import Acceptance, read_held, write_acceptance
+from postcall.log_comparison import Finding
+from postcall.log_connection import LogConnection
+from postcall.log_hold import Hold
+from streams.run import run_stage
+from streams.stage import Stage
+from tests.waiting import eventually
+
+
+@dataclass
+class Holdable:
+    """What a stage says while it runs."""
+
+    data_dir: Path
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    reasons: list[str] = field(default_factory=list)
+
+    async def until_ready(self) -> None:
+        """Return once it reads."""
+        await eventually(self.ready.is_set, timeout_s=30)
+
+    async def until_held(self) -> list[Finding]:
+        """Return once it stands still, with what it holds against the log."""
+        await eventually(lambda: bool(self.reasons), timeout_s=30)
+        assert not self.ready.is_set()
+        return [finding for held in read_held(self.data_dir) for finding in held.findings]
+
+    def accept(self) -> None:
+        """Accept what it holds against the log."""
+        accepted = Acceptance(accepted_at=datetime.now(UTC), readers=tuple(read_held(self.data_dir)))
+        write_acceptance(self.data_dir, accepted)
+
+
+@contextlib.asynccontextmanager
+async def may_be_held(
+    stage: Stage, *, log: str, data_dir: Path, watch_interval_s: float = 60.0
+) -> AsyncIterator[Holdable]:
+    """Run a stage until the block ends; what it fails with is raised then."""
+    told, stopping = Holdable(data_dir), asyncio.Event()
+    run = asyncio.create_task(
+        run_stage(
+            stage,
+            log=LogConnection(log),
+            directory=data_dir,
+            on_ready=told.ready.set,
+            stopping=stopping,
+            hold=Hold(f"{stage.name}-0", data_dir=data_dir, on_held=told.reasons.append),
+            watch_interval_s=watch_interval_s,
+        )
+    )
+    try:
+        yield told
+    finally:
+        stopping.set()
+        await asyncio.wait_for(run, 15)
