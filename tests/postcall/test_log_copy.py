@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
+from postcall.log_copy.errors import CopyDiffers, TargetNotEmpty
 from postcall.log_copy.partitions import CopyProgress
 from postcall.log_copy.run import CopyReport, copy_log
 from postcall.topic_settings import TopicSettings
@@ -186,3 +187,20 @@ async def test_a_log_that_falls_silent_ends_the_copy_and_the_next_run_goes_on(tm
     with embedded_log(folders["source"]) as source, embedded_log(folders["target"]) as target:
         await copy(source, target)
         assert await read_log(target) == await read_log(source)
+
+
+async def test_whoever_else_writes_to_the_target_is_noticed(source: str, log_address: str) -> None:
+    await make_topic(source, WEBHOOKS)
+    await make_topic(log_address, WEBHOOKS)
+    for _ in range(4):
+        await fill(source, FIRST, [Written(value=bytes(100_000))] * 150)
+    progress = CopyProgress()
+    copying = asyncio.create_task(
+        copy_log(LogConnection(source), LogConnection(log_address), wanted=TopicSettings(), progress=progress)
+    )
+    await eventually(lambda: progress.done > 0)
+    await fill(log_address, FIRST, [Written()])
+    with pytest.raises(CopyDiffers, match="something else writes to the target"):
+        await copying
+    with pytest.raises(TargetNotEmpty, match=r"postcall\.webhooks/0 .* the record at offset \d+ differs"):
+        await copy(source, log_address)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from postcall.instance import Instance, write_instance
 from postcall.supervisor import postcall_command
 from tests.logs.embedded import embedded_log
 from tests.postcall.log_contents import Written, count_records, fill, make_topic, read_log
@@ -114,6 +115,13 @@ async def test_a_directory_without_a_log_is_told_in_one_line(tmp_path: Path, log
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
     assert f"There is no log in {tmp_path} to copy" in line
+
+
+async def test_a_pipeline_that_runs_on_the_target_already_is_told_in_one_line(tmp_path: Path, log_address: str) -> None:
+    write_instance(tmp_path, Instance(ingest="http://127.0.0.1:1", private="http://127.0.0.1:1", log=log_address))
+    code, out, err = await finish(await start_copy("--data-dir", str(tmp_path), "--to", log_address))
+    assert (code, out) == (1, "")
+    assert err == f"postcall: The pipeline on {tmp_path} runs on {log_address} already.\n"
 
 
 async def test_a_target_that_does_not_answer_is_told_in_one_line(source: str) -> None:
