@@ -6,12 +6,16 @@ The same options go to every client: aiokafka's own, and Faust's, which are aiok
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from postcall.errors import SettingsError
+
+#: A name, an address, or an IPv6 address in brackets; without a port it is Kafka's own.
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,\[\]/]+)(:\d{1,5})?")
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -118,10 +122,18 @@ _PLAINTEXT: Final = LogSecurity()
 
 @dataclass(frozen=True, slots=True)
 class LogConnection:
-    """Where the log is (`host:port,…`), and how it is spoken to."""
+    """Where the log is (`host:port,…`), and how it is spoken to.
+
+    :raises SettingsError: an address is none.
+    """
 
     bootstrap_servers: str
     security: LogSecurity = _PLAINTEXT
+
+    def __post_init__(self) -> None:
+        for server in self.bootstrap_servers.split(","):
+            if not _SERVER.fullmatch(server.strip()):
+                raise SettingsError(f"POSTCALL_KAFKA={self.bootstrap_servers}: {server!r} is not host:port.")
 
     def __str__(self) -> str:
         return self.bootstrap_servers

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from postcall.errors import SettingsError
+from postcall.log_connection import LogConnection
 from postcall.settings import Configuration, Settings
 
 
@@ -81,3 +82,16 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
             POSTCALL_KAFKA_SECURITY_PROTOCOL="SSL",
             POSTCALL_KAFKA_CA_FILE=str(tmp_path / "ca.pem"),
         ).log.client_options()
+
+
+@pytest.mark.parametrize(
+    "servers", ["", ",", "a:9092,", "a:port", "a:9092:9093", "::1:9092", "https://a:9092", "a b:1"]
+)
+def test_what_is_no_address_is_refused(servers: str) -> None:
+    with pytest.raises(SettingsError, match="is not host:port"):
+        LogConnection(servers)
+
+
+@pytest.mark.parametrize("servers", ["a", "a:9092", "a.example.com:9092, b:9093", "127.0.0.1:1", "[::1]:9092"])
+def test_what_is_an_address_is_taken(servers: str) -> None:
+    assert LogConnection(servers).client_options()["bootstrap_servers"] == servers

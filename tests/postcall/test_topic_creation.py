@@ -81,8 +81,11 @@ async def test_a_difference_is_logged_once(log_address: str, caplog: pytest.LogC
     await make_by_hand(log, WEBHOOKS.name, partitions=1)
     for _ in range(3):
         differences.tell((await create_topics(log, WANTED)).differences)
-    (record,) = caplog.records
-    assert "partitions is 1, wanted 2" in record.message
+    told = [record.message.partition(". ")[0] for record in caplog.records]
+    assert told == [
+        f"{WEBHOOKS.name}: partitions is 1, wanted 2",
+        f"{WEBHOOKS.name}: retention.ms is -1, wanted 2592000000",
+    ]
 
 
 def run_topics(*options: str) -> tuple[int, str]:
