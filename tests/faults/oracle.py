@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from hashlib import sha256
 
 import httpx
@@ -22,15 +23,21 @@ from tests.faults.ledger import Ledger, Request
 from tests.faults.pipelines import Pipeline
 from tests.waiting import eventually
 
+#: Of each table, how many rows a session has; where no session tells the rows apart, they are numbered.
+Rows = dict[str, dict[str, int]]
+
 TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
 
 
-async def hold_oracle(pipeline: Pipeline, ledger: Ledger) -> None:
-    """Hold everything, once the pipeline has read all that there is."""
+async def hold_oracle(pipeline: Pipeline, ledger: Ledger, *, also_allowed: Ledger | None = None) -> None:
+    """Hold everything, once the pipeline has read all that there is.
+
+    :param also_allowed: of what was accepted in it, too, something may be found: it was under way in another log.
+    """
     await pipeline.until_drained()
     stored = await read_topic(pipeline.log, WEBHOOKS.name)
     hold_log(stored, ledger)
-    await hold_tables(pipeline, ledger, webhooks=len(stored))
+    await hold_tables(pipeline, ledger, webhooks=len(stored), also_allowed=also_allowed)
     await hold_rebuild(pipeline)
 
 
@@ -47,16 +54,22 @@ def hold_log(stored: list[Record], ledger: Ledger) -> None:
     assert not strangers, f"{len(strangers)} records were never sent: {strangers[:3]}"
 
 
-async def hold_tables(pipeline: Pipeline, ledger: Ledger, *, webhooks: int) -> None:
+async def hold_tables(pipeline: Pipeline, ledger: Ledger, *, webhooks: int, also_allowed: Ledger | None = None) -> None:
     """Hold the rows against what was accepted; waits for work that is under way."""
-    told = _tell_tables(pipeline.vendor.schedule, ledger) | {"webhooks": webhooks}
+    schedule = pipeline.vendor.schedule
+    told = {**_tell_tables(schedule, ledger), "webhooks": _numbered(webhooks)}
+    allowed = {**told, **_tell_tables(schedule, also_allowed)} if also_allowed else told
+
+    async def find_differences() -> list[str]:
+        return list(_differences(await _find_tables(pipeline), told, allowed))
 
     async def is_told() -> bool:
-        return await _find_tables(pipeline) == told
+        return not await find_differences()
 
     with contextlib.suppress(AssertionError):
         await eventually(is_told)
-    assert await _find_tables(pipeline) == told
+    differences = await find_differences()
+    assert not differences, "\n".join(differences)
 
 
 async def hold_rebuild(pipeline: Pipeline) -> None:
@@ -96,7 +109,7 @@ def _trace(receipt_id: str | None, request: Request) -> tuple[str | None, bytes 
     return receipt_id, None if delivery.is_broken else delivery.session_id.encode(), request.body_sha256
 
 
-def _tell_tables(schedule: Schedule, ledger: Ledger) -> dict[str, object]:
+def _tell_tables(schedule: Schedule, ledger: Ledger) -> Rows:
     """What must be in the tables, from what was accepted."""
     accepted = [request.delivery for request in ledger.accepted]
     readable = {(delivery.session_id, delivery.kind) for delivery in accepted if not delivery.is_broken}
@@ -108,11 +121,11 @@ def _tell_tables(schedule: Schedule, ledger: Ledger) -> dict[str, object]:
         "transcripts": {session_id: len(sessions[session_id].call.turns) for session_id in ended},
         "insights": dict.fromkeys(ended, 1),
         "recordings": {id_: 1 for id_ in updated if sessions[id_].recording == "completed"},
-        "dead letters": len({delivery.body for delivery in accepted if delivery.is_broken}),
+        "dead letters": _numbered(len({delivery.body for delivery in accepted if delivery.is_broken})),
     }
 
 
-async def _find_tables(pipeline: Pipeline) -> dict[str, object]:
+async def _find_tables(pipeline: Pipeline) -> Rows:
     return {
         "webhooks": await _count(pipeline, "webhooks"),
         "sessions": await _count_by_session(pipeline, "sessions"),
@@ -123,9 +136,22 @@ async def _find_tables(pipeline: Pipeline) -> dict[str, object]:
     }
 
 
-async def _count(pipeline: Pipeline, table: str) -> int:
+def _differences(found: Rows, told: Rows, allowed: Rows) -> Iterator[str]:
+    """What is missing of what was told, and what is more than is allowed."""
+    for table, rows in told.items():
+        if missing := sorted(rows.items() - found[table].items()):
+            yield f"{table}: {len(missing)} of {len(rows)} are not as they were told: {missing[:3]}"
+        if strangers := sorted(found[table].items() - allowed[table].items()):
+            yield f"{table}: {len(strangers)} were never told: {strangers[:3]}"
+
+
+def _numbered(count: int) -> dict[str, int]:
+    return dict.fromkeys((f"number {number}" for number in range(count)), 1)
+
+
+async def _count(pipeline: Pipeline, table: str) -> dict[str, int]:
     (row,) = await pipeline.api.rows(f"SELECT count(*) AS n FROM {table}")  # noqa: S608 - our own table
-    return int(row["n"])
+    return _numbered(row["n"])
 
 
 async def _count_by_session(pipeline: Pipeline, table: str) -> dict[str, int]:
