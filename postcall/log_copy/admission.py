@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from aiokafka import TopicPartition
 
-from postcall.log_copy.errors import CopyRefused, SourceIncomplete, TargetNotEmpty, name_of
+from postcall.log_copy.errors import CopyRefused, RecordsMissing, TargetNotEmpty, name_of
 from postcall.log_copy.survey import TOPIC_PREFIX, LogSurvey
 
 
 def check_source(source: LogSurvey) -> None:
     """Check that the source can be copied with its offsets.
 
-    :raises CopyRefused: it cannot; says why.
+    :raises CopyRefused: it has nothing of ours.
+    :raises RecordsMissing: retention removed the beginning of a partition.
     """
     if not source.partitions:
         raise CopyRefused(f"The log at {source.log} has no topic whose name begins with {TOPIC_PREFIX}")
     for place, offsets in source.offsets.items():
         if offsets.start:
-            raise SourceIncomplete(
+            raise RecordsMissing(
                 f"{name_of(place)} on {source.log} begins at offset {offsets.start}: retention removed"
                 f" {offsets.start} records, so a copy could not keep the offsets of the others.",
                 place,

@@ -8,7 +8,7 @@ from postcall.errors import PostcallError
 
 
 class CopyRefused(PostcallError):
-    """The log cannot be copied; nothing was written."""
+    """The log cannot be copied; no record was written."""
 
 
 class CopyBroken(PostcallError):
@@ -25,8 +25,8 @@ class PartitionError(PostcallError):
         self.offset = offset
 
 
-class SourceIncomplete(PartitionError, CopyRefused):
-    """The source has no longer all records from offset 0 on."""
+class RecordsMissing(PartitionError):
+    """A partition does not have all records from offset 0 on, so offsets could not be kept."""
 
 
 class TargetNotEmpty(PartitionError, CopyRefused):

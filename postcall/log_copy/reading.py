@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer
 from postcall.log_connection import LogConnection
-from postcall.log_copy.errors import SourceIncomplete, name_of
+from postcall.log_copy.errors import RecordsMissing, name_of
 
 #: Records that are decoded at a time; their bytes wait as they came.
 _CHUNK_RECORDS: Final = 500
@@ -36,7 +36,7 @@ class PartitionReader:
     async def read(self, place: TopicPartition, offsets: range) -> AsyncIterator[Any]:
         """The record at each of the offsets, in their order.
 
-        :raises SourceIncomplete: there is none at one of them.
+        :raises RecordsMissing: there is none at one of them.
         :raises LogUnavailable: the log does not answer.
         """
         if not offsets:
@@ -67,7 +67,7 @@ class PartitionReader:
                 if (position := await self._consumer.position(place)) != expected:
                     raise self._gap(place, expected, position)
         except OffsetOutOfRangeError:
-            raise SourceIncomplete(
+            raise RecordsMissing(
                 f"{name_of(place)} on {self._log} has no record at offset {expected} any more: retention or a deletion"
                 " removed it.",
                 place,
@@ -80,8 +80,8 @@ class PartitionReader:
             " Copy again to go on."
         )
 
-    def _gap(self, place: TopicPartition, expected: int, found: int) -> SourceIncomplete:
-        return SourceIncomplete(
+    def _gap(self, place: TopicPartition, expected: int, found: int) -> RecordsMissing:
+        return RecordsMissing(
             f"{name_of(place)} on {self._log} has no records at offsets {expected} to {found - 1}: compaction or a"
             " transaction left a gap, and a copy could not keep the offsets after it.",
             place,

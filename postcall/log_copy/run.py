@@ -56,6 +56,7 @@ async def copy_log(
     :param wanted: what topics are to be like; their partitions are the source's, and nothing of them is dropped.
     :param silence_limit_s: a log that sends or takes nothing for so long is given up.
     :raises CopyRefused: it cannot be done; no record was written.
+    :raises RecordsMissing: the source has lost records, or loses them meanwhile.
     :raises CopyBroken: the target does not take a record or does not give it back; what was copied stays.
     :raises LogUnavailable: one of the logs does not answer; what was copied stays.
     """

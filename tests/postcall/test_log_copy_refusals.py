@@ -14,7 +14,7 @@ from aiokafka.admin import RecordsToDelete
 from postcall.errors import LogUnavailable, PostcallError, TopicsRefused
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
-from postcall.log_copy.errors import CopyBroken, CopyRefused, SourceIncomplete, TargetNotEmpty
+from postcall.log_copy.errors import CopyBroken, CopyRefused, RecordsMissing, TargetNotEmpty
 from postcall.log_copy.partitions import CopyProgress
 from postcall.log_copy.run import copy_log
 from postcall.topic_settings import TopicSettings
@@ -110,7 +110,7 @@ async def test_a_source_whose_beginning_is_gone(other_log: str, log_address: str
     async with open_admin(LogConnection(log_address)) as admin:
         await admin.delete_records({SECOND: RecordsToDelete(before_offset=2)})
     refusal = await refused(log_address, other_log)
-    assert isinstance(refusal, SourceIncomplete)
+    assert isinstance(refusal, RecordsMissing)
     assert "postcall.webhooks/1" in str(refusal)
     assert "retention removed 2 records" in str(refusal)
 
