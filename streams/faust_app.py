@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 from faust.tables import TableManager
+from faust.transport.drivers.aiokafka import Consumer
 
 from postcall.log_connection import LogConnection
 from postcall.topics import MAX_RECORD_BYTES
@@ -42,10 +43,35 @@ class _NoTables(TableManager):  # type: ignore[misc]  # Faust has no types
         await asyncio.sleep(0)
 
 
-class _LeavingApp(faust.App):  # type: ignore[misc]  # Faust has no types
-    """Leaves its group in order, also where it is stopped in the midst of a rebalance."""
+class _CommittingConsumer(Consumer):  # type: ignore[misc]  # as above
+    """Finishes and commits what was handed out before it gives partitions away.
+
+    Faust forgets the acknowledgements first and commits then, so the next owner would take once more whatever was
+    taken since the last commit.
+    """
+
+    logger = logging.getLogger("faust.transport")  # as above
+
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        if revoked:
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            self.app.flow_control.clear()
+            await self.wait_empty()
+            # A commit that was under way may have been taken for the last one.
+            await self.commit()
+        await super().on_partitions_revoked(revoked)
+
+
+class _OrderlyApp(faust.App):  # type: ignore[misc]  # as above
+    """Gives partitions away in order, and leaves its group in order, also in the midst of a rebalance."""
 
     logger = logging.getLogger("faust.app")  # as above
+
+    def _new_transport(self) -> Any:
+        transport = super()._new_transport()
+        transport.Consumer = _CommittingConsumer
+        return transport
 
     def _on_rebalance_when_stopped(self) -> None:
         """Faust would close its consumer from the wrong thread, and so never tell the log that it has left."""
@@ -65,7 +91,7 @@ def build_app(
     """
     datadir = directory / "faust" / stage.name
     datadir.mkdir(parents=True, exist_ok=True)
-    app = _LeavingApp(
+    app = _OrderlyApp(
         stage.group,
         env={},
         broker=[f"kafka://{server.strip()}" for server in log.bootstrap_servers.split(",")],

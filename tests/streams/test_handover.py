@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import itertools
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.requests import DownloadRecording
+from postcall.settings import Configuration
+from postcall.sources import load_sources
+from postcall.topics import EVENTS
+from streams.normalize import normalize
 from streams.slow_stage import SlowStage
+from streams.transform import TransformStage
+from tests.streams.deliveries import deliver_message
 from tests.streams.ledger_worker import LedgerWorker, make_stage, read_ledger
 from tests.streams.log_contents import append_all, count_records
 from tests.streams.requests import request_record, stored
@@ -71,3 +80,36 @@ async def test_who_stops_in_order_leaves_nothing_under_way_to_others(log: str, t
         await asyncio.gather(firsts.aclose(), seconds.enter_async_context(second_runs))
         await eventually(lambda: all_concluded(log))
     assert set(read_ledger(tmp_path / "ledger").values()) == {1}
+
+
+@pytest.mark.both_logs
+async def test_members_that_come_and_go_under_load_take_no_record_twice(log: str, tmp_path: Path) -> None:
+    derive = partial(normalize, sources=load_sources(Configuration()))
+    is_over = asyncio.Event()
+    numbers = itertools.count()
+
+    async def load() -> int:
+        while not is_over.is_set():
+            await append_all(log, [deliver_message(next(numbers)) for _ in range(10)])
+        return next(numbers)
+
+    def member(name: str) -> AbstractAsyncContextManager[None]:
+        (tmp_path / name).mkdir()
+        stage = TransformStage("normalize", derive, log=LogConnection(log), directory=tmp_path / name)
+        return running(stage, log=log, data_dir=tmp_path / name)
+
+    async with member("first"):
+        loading = asyncio.create_task(load())
+        async with member("second"):
+            async with member("third"):
+                pass
+            async with member("fourth"):
+                pass
+        is_over.set()
+        total = await loading
+
+        async def are_all_derived() -> bool:
+            return await count_records(log, EVENTS) >= total
+
+        await eventually(are_all_derived)
+    assert await count_records(log, EVENTS) == total
