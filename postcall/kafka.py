@@ -88,15 +88,25 @@ async def append(producer: AIOKafkaProducer, records: Sequence[NewRecord]) -> No
 
     :raises LogUnavailable: one was not acknowledged; any of them may be durable all the same.
     """
+    acknowledgements: list[asyncio.Future[Any]] = []
     try:
-        acknowledgements = [
-            await producer.send(record.topic, key=record.key, value=record.value, headers=list(record.headers))
-            for record in records
-        ]
+        for record in records:
+            headers = list(record.headers)
+            sending = await producer.send(record.topic, key=record.key, value=record.value, headers=headers)
+            acknowledgements.append(sending)
         for acknowledgement in acknowledgements:
             await acknowledgement
     except KafkaError as error:
         raise LogUnavailable(f"The log did not acknowledge an append: {error!r}.") from error
+    finally:
+        for acknowledgement in acknowledgements:
+            acknowledgement.add_done_callback(_note_seen)
+
+
+def _note_seen(acknowledgement: asyncio.Future[Any]) -> None:
+    """Of records that fail together the first one is told; the loop would report each of the others."""
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
 
 
 def to_record(message: Any) -> Record:

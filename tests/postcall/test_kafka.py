@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from aiokafka import TopicPartition
@@ -84,3 +85,16 @@ async def test_a_topic_that_is_not_there_is_not_made_by_an_append(log_address: s
         with pytest.raises(LogUnavailable):
             await append(producer, [NewRecord(topic=WEBHOOKS.name, key=None, value=b"", headers=())])
     assert len(await make_topics(log_address)) == len(ALL_TOPICS)
+
+
+async def test_records_that_fail_together_are_told_once(log_address: str) -> None:
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(str(context)))
+    await make_topics(log_address)
+    # Each is small enough, and the batch that they share is not.
+    records = [NewRecord(topic=WEBHOOKS.name, key=None, value=bytes(MAX_RECORD_BYTES // 2))] * 3
+    async with open_producer(LogConnection(log_address), max_batch_size=2 * MAX_RECORD_BYTES) as producer:
+        with pytest.raises(LogUnavailable, match="MessageSizeTooLarge"):
+            await append(producer, records)
+    gc.collect()
+    assert reported == []
