@@ -188,6 +188,6 @@ class LogCheck:
             )
         else:
             logger.warning(
-                "Group has no offset that this log can go on from; it goes on from the stage's own positions",
+                "Group goes on from the stage's own positions where it had no offset that the log still has",
                 extra={"action": "group_restored", **facts},
             )

@@ -81,7 +81,7 @@ async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Calla
         started = asyncio.Event()
         parts = [
             asyncio.create_task(part)
-            for part in (intake.run(), assignments.follow(), _run_app(app, started), check.until_changed(log))
+            for part in (intake.run(), assignments.follow(), check.until_changed(log), _run_app(app, started))
         ]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)

@@ -23,8 +23,16 @@ class Holdable:
     """What a stage says while it runs."""
 
     data_dir: Path
+    run: asyncio.Task[None] | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     reasons: list[str] = field(default_factory=list)
+
+    async def until_ended(self, *, timeout_s: float = 60.0) -> BaseException | None:
+        """What it ended with by itself."""
+        assert self.run is not None
+        run, self.run = self.run, None
+        await asyncio.wait_for(asyncio.wait([run]), timeout_s)
+        return run.exception()
 
     async def until_ready(self) -> None:
         """Return once it reads."""
@@ -38,17 +46,22 @@ class Holdable:
 
     def accept(self) -> None:
         """Accept what it holds against the log."""
-        accepted = Acceptance(accepted_at=datetime.now(UTC), readers=tuple(read_held(self.data_dir)))
-        write_acceptance(self.data_dir, accepted)
+        accept(self.data_dir)
+
+
+def accept(data_dir: Path) -> None:
+    """Accept what readers hold against the log, as `postcall log accept` does."""
+    accepted = Acceptance(accepted_at=datetime.now(UTC), readers=tuple(read_held(data_dir)))
+    write_acceptance(data_dir, accepted)
 
 
 @contextlib.asynccontextmanager
 async def may_be_held(
     stage: Stage, *, log: str, data_dir: Path, watch_interval_s: float = 60.0
 ) -> AsyncIterator[Holdable]:
-    """Run a stage until the block ends; what it fails with is raised then."""
+    """Run a stage until the block ends; what it fails with is raised then, unless the block has waited for it."""
     told, stopping = Holdable(data_dir), asyncio.Event()
-    run = asyncio.create_task(
+    told.run = asyncio.create_task(
         run_stage(
             stage,
             log=LogConnection(log),
@@ -63,4 +76,5 @@ async def may_be_held(
         yield told
     finally:
         stopping.set()
-        await asyncio.wait_for(run, 15)
+        if told.run is not None:
+            await asyncio.wait_for(told.run, 15)

@@ -20,10 +20,10 @@ async def append_all(address: str, records: Sequence[NewRecord]) -> None:
         await append(producer, records)
 
 
-async def count_records(address: str, topic: Topic) -> int:
+async def count_records(address: str, topic: Topic, *, partitions: int = PARTITIONS) -> int:
     """How many records a topic holds."""
     async with open_consumer(LogConnection(address)) as consumer:
-        ends = await consumer.end_offsets([TopicPartition(topic.name, number) for number in range(PARTITIONS)])
+        ends = await consumer.end_offsets([TopicPartition(topic.name, number) for number in range(partitions)])
     return sum(ends.values())
 
 
