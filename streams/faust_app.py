@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from postcall.log_connection import LogConnection
 from postcall.topics import MAX_RECORD_BYTES
 from streams.assignments import HANDOVER_LIMIT_S
+from streams.predecessor import client_id_of, until_predecessor_left
 from streams.stage import Stage
 
 _COMMIT_INTERVAL_S = 0.5
@@ -67,6 +69,12 @@ class _OrderlyApp(faust.App):  # type: ignore[misc]  # as above
     """Gives partitions away in order, and leaves its group in order, also in the midst of a rebalance."""
 
     logger = logging.getLogger("faust.app")  # as above
+    #: Awaited before the app joins its group.
+    before_join: Callable[[], Awaitable[None]]
+
+    async def on_first_start(self) -> None:
+        await self.before_join()
+        await super().on_first_start()
 
     def _new_transport(self) -> Any:
         transport = super()._new_transport()
@@ -91,11 +99,13 @@ def build_app(
     """
     datadir = directory / "faust" / stage.name
     datadir.mkdir(parents=True, exist_ok=True)
+    client_id = client_id_of(stage.name, directory)
     app = _OrderlyApp(
         stage.group,
         env={},
         broker=[f"kafka://{server.strip()}" for server in log.bootstrap_servers.split(",")],
         broker_credentials=_credentials(log),
+        broker_client_id=client_id,
         datadir=datadir,
         key_serializer="raw",
         value_serializer="raw",
@@ -114,6 +124,9 @@ def build_app(
         consumer_auto_offset_reset="none",
         consumer_max_fetch_size=MAX_RECORD_BYTES,
         producer_max_request_size=MAX_RECORD_BYTES,
+    )
+    app.before_join = partial(
+        until_predecessor_left, stage.group, client_id, log=log, limit_s=_SESSION_TIMEOUT_S + _HEARTBEAT_INTERVAL_S
     )
     topic = app.topic(stage.reads.name, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=stage.name, concurrency=1)(body)
