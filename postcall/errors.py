@@ -35,13 +35,21 @@ class LogMismatch(PostcallError):
     `from_offset` to `to_offset` are `count` records of the partition, or its topic's partitions before and now.
     """
 
-    #: What lets a reader go on all the same.
+    #: What lets a reader go on all the same; of a reader with a data directory that is named, too.
     command: ClassVar[str] = "postcall log accept"
 
     def __init__(
-        self, reason: str, *, topic: str, partition: int | None, from_offset: int, to_offset: int, count: int
+        self,
+        reason: str,
+        *,
+        topic: str,
+        partition: int | None,
+        from_offset: int,
+        to_offset: int,
+        count: int,
+        command: str | None = None,
     ) -> None:
-        super().__init__(f"{reason} If the log is right as it is: {self.command}")
+        super().__init__(f"{reason} If the log is right as it is: {command or self.command}")
         self.topic = topic
         self.partition = partition
         self.from_offset = from_offset

@@ -26,6 +26,7 @@ class Hold:
         self._reader = reader
         self._data_dir = data_dir
         self._on_held = on_held
+        self._command = f"{LogMismatch.command} --data-dir {data_dir}"
         self._published: HeldReader | None = None
         self._told: set[tuple[str, str, int | None, int]] = set()
         self.reason: str | None = None
@@ -57,10 +58,10 @@ class Hold:
             self._tell(held.findings)
 
     def _tell(self, findings: Sequence[Finding]) -> None:
-        self.reason = str(mismatch_of(findings))
+        self.reason = str(mismatch_of(findings, command=self._command))
         for finding in findings:
             logger.error("Held: %s", finding.reason, extra={"action": "held"} | _facts(finding))
-        logger.error("Held until this is accepted with: %s", LogMismatch.command, extra={"action": "held"})
+        logger.error("Held until this is accepted with: %s", self._command, extra={"action": "held"})
         self._on_held(self.reason)
 
     def _release(self, findings: Sequence[Finding]) -> None:
@@ -72,7 +73,7 @@ class Hold:
             logger.warning("Log was accepted, going on", extra={"action": "log_accepted", "findings": len(findings)})
 
 
-def mismatch_of(findings: Sequence[Finding]) -> LogMismatch:
+def mismatch_of(findings: Sequence[Finding], *, command: str | None = None) -> LogMismatch:
     """The error that tells the findings, the first of them in numbers."""
     first = findings[0]
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
@@ -83,6 +84,7 @@ def mismatch_of(findings: Sequence[Finding]) -> LogMismatch:
         from_offset=first.from_offset,
         to_offset=first.to_offset,
         count=first.count,
+        command=command,
     )
 
 

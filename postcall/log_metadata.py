@@ -28,6 +28,7 @@ from aiokafka.protocol.types import (
 
 from postcall.errors import LogUnavailable
 from postcall.log_connection import LogConnection
+from postcall.log_diagnosis import explain_failure
 
 _NO_ID = UUID(int=0)
 _UNKNOWN_TOPIC = 3
@@ -52,11 +53,15 @@ class ClusterMetadata:
 async def read_metadata(log: LogConnection, topics: list[str]) -> ClusterMetadata:
     """Ask the log for its identity and its topics'.
 
-    :raises LogUnavailable: it does not answer.
+    :raises LogUnavailable: it cannot be spoken to; says why, and which setting to look at.
     """
     client = AIOKafkaClient(**log.client_options())
     try:
         await client.bootstrap()
+    except (KafkaError, OSError) as error:
+        await client.close()
+        raise LogUnavailable(await explain_failure(log, error)) from error
+    try:
         answer = (await client.send(client.get_random_node(), _IdentityRequest(topics))).to_object()
         return ClusterMetadata(cluster_id=answer["cluster_id"] or None, topics=_read_topics(answer["topics"]))
     except (KafkaError, OSError) as error:
