@@ -29,6 +29,7 @@ class Hold:
         self._command = f"{LogMismatch.command} --data-dir {data_dir}"
         self._published: HeldReader | None = None
         self._told: set[tuple[str, str, int | None, int]] = set()
+        self._has_passed = False
         self.reason: str | None = None
 
     def passes(self, log: LogIdentity, findings: Sequence[Finding]) -> bool:
@@ -42,6 +43,7 @@ class Hold:
         return False
 
     def _publish(self, held: HeldReader) -> None:
+        self._has_passed = False
         # On a full disk the reader is held all the same.
         with contextlib.suppress(OSError):
             if self._published is not None and held.findings == self._published.findings:
@@ -65,12 +67,13 @@ class Hold:
         self._on_held(self.reason)
 
     def _release(self, findings: Sequence[Finding]) -> None:
+        if findings and not self._has_passed:
+            logger.warning("Log was accepted, going on", extra={"action": "log_accepted", "findings": len(findings)})
         self.reason = self._published = None
         self._told = set()
+        self._has_passed = True
         with contextlib.suppress(OSError):
             withdraw_held(self._data_dir, self._reader)
-        if findings:
-            logger.warning("Log was accepted, going on", extra={"action": "log_accepted", "findings": len(findings)})
 
 
 def mismatch_of(findings: Sequence[Finding], *, command: str | None = None) -> LogMismatch:

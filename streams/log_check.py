@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -33,6 +34,9 @@ from streams.group_offsets import commit_for_group, read_committed
 from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
+
+# Longer than a session may be silent (see `streams.faust_app`).
+_DEAD_MEMBER_LIMIT_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,7 @@ class LogCheck:
         self._log = log
         self._hold = hold
         self._watch_interval_s = watch_interval_s
+        self._refused_at: float | None = None
 
     async def until_changed(self, known: LogIdentity) -> NoReturn:
         """Watch over the log while the stage reads it.
@@ -166,15 +171,21 @@ class LogCheck:
         wanted = own if look.is_other_log else unusable
         if not wanted:
             return True
-        is_committed = await commit_for_group(self._log, stage.group, stage.reads, wanted)
-        if is_committed:
+        if await commit_for_group(self._log, stage.group, stage.reads, wanted):
             self._say_committed(look, wanted)
-        elif unusable:
+            return True
+        # Members that live have looked at this log themselves; one that was killed is a member for a while yet.
+        return self._has_waited_for_the_dead() and not unusable
+
+    def _has_waited_for_the_dead(self) -> bool:
+        now = time.monotonic()
+        if self._refused_at is None:
+            self._refused_at = now
             logger.info(
-                "Waiting for the other members of the group", extra={"action": "group_awaited", "stage": stage.name}
+                "Group has other members, which may alone move it; waiting whether they stay",
+                extra={"action": "group_awaited", "stage": self._stage.name},
             )
-        # Members that are there have looked at this log themselves.
-        return is_committed or not unusable
+        return now - self._refused_at > _DEAD_MEMBER_LIMIT_S
 
     def _say_committed(self, look: _Look, offsets: dict[int, int]) -> None:
         facts = {"stage": self._stage.name, "offsets": ",".join(f"{p}:{offset}" for p, offset in offsets.items())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = Fals
     With --kafka, or where services run one by one, the log alone is asked.
     """
     from postcall.instance import find_instance
+    from postcall.log_acceptance import read_held
 
     settings = Configuration.load(data_dir=data_dir, kafka=kafka).read(Settings)
     directory = settings.data_dir
@@ -46,12 +48,17 @@ def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = Fals
         raise PostcallError(f"No pipeline runs on {directory}. Start one: postcall up --data-dir {directory}")
     log = settings.log if instance is None else settings.log_at(instance.log)
     stages = asyncio.run(_read_stages(log))
+    held = read_held(directory)
     if as_json:
-        print_json({**(instance.model_dump() if instance else {"log": str(log)}), "stages": stages})
+        standing = [each.model_dump(exclude={"log"}) for each in held]
+        print_json({**(instance.model_dump() if instance else {"log": str(log)}), "stages": stages, "held": standing})
         return
     print_table(("what", "where"), _places(instance, log))
     rows = ((row["stage"], row["topic"], str(row["lag"]), row["group"], str(row["members"])) for row in stages)
     print_table(("stage", "reads", "lag in records", "group", "processes"), rows)
+    if held:
+        print_table(("held", "why"), ((each.reader, each.findings[0].reason) for each in held))
+        print(f"See what accepting it would mean: postcall log accept --data-dir {directory}", file=sys.stderr)  # noqa: T201 - for people
 
 
 async def _read_stages(log: LogConnection) -> list[dict[str, Any]]:
