@@ -103,15 +103,20 @@ class LogCheck:
         return True
 
     async def _look(self) -> _Look:
+        partitions = len((await self._read_log()).topics[self._stage.reads.name].partitions)
+        committed = await read_committed(self._log, self._stage.group, self._stage.reads, partitions=partitions)
+        memories = self._remember(committed)
+        # Its ends are read after what was committed: other members go on meanwhile, and would seem to be ahead of it.
+        log = await self._read_log()
+        witnesses = await read_witnesses(self._log, (memory.position for memory in memories), log)
+        return _Look(log=log, committed=committed, findings=find_contradictions(memories, log, witnesses))
+
+    async def _read_log(self) -> LogIdentity:
         log = await read_identity(self._log)
         missing = [topic.name for topic in self._stage.follows if topic.name not in log.topics]
         if missing:
             raise LogUnavailable(f"the topic {missing[0]} is not there yet")
-        partitions = len(log.topics[self._stage.reads.name].partitions)
-        committed = await read_committed(self._log, self._stage.group, self._stage.reads, partitions=partitions)
-        memories = self._remember(committed)
-        witnesses = await read_witnesses(self._log, (memory.position for memory in memories), log)
-        return _Look(log=log, committed=committed, findings=find_contradictions(memories, log, witnesses))
+        return log
 
     def _remember(self, committed: dict[int, int]) -> list[Memory]:
         topic = self._stage.reads.name

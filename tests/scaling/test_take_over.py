@@ -39,6 +39,7 @@ async def test_the_others_take_over_from_killed_processes(
         record_property("downloads begun twice", len(repeated(cluster.downloads)))
         record_property("model calls paid twice", len(repeated(cluster.model.asked)))
     assert max(seconds.values()) <= TAKE_OVER_LIMIT_S
+    assert not any("action=held" in service.said for service in cluster.services.values())
     # Only what was under way when the process was killed may be done again.
     assert repeated(cluster.downloads) <= downloads.keys()
     assert len(repeated(cluster.downloads)) <= DOWNLOADS_AT_ONCE
@@ -75,4 +76,5 @@ async def test_a_rolling_restart_does_nothing_twice_and_refuses_nobody(
     assert not repeated(cluster.downloads)
     assert not repeated(cluster.model.asked)
     assert all("action=recording_stored" in cluster.services[name].said for name in handed_over_s)
+    assert not any("action=held" in service.said for service in cluster.services.values())
     assert max(handed_over_s.values()) <= HAND_OVER_LIMIT_S
