@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_each_slot_of_each_machine_has_a_name_of_its_own(tmp_path: Path) -> None
 
 # The embedded log sees the end of a process on its own machine, and does not wait for its session.
 @pytest.mark.parametrize("log_address", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
-async def test_the_others_go_on_while_a_killed_one_is_started_again(log: str, tmp_path: Path) -> None:
+async def test_the_others_go_on_while_a_killed_one_is_started_again(
+    log: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     first, second = normalizer(log, tmp_path / "first"), normalizer(log, tmp_path / "second")
     (tmp_path / "first").mkdir()
     with stage_process(*first, log_file=tmp_path / "first.log"):
@@ -55,7 +58,10 @@ async def test_the_others_go_on_while_a_killed_one_is_started_again(log: str, tm
                 await asyncio.sleep(0.2)
                 assert time.monotonic() - began_at_s < 40
             await eventually(lambda: are_all_derived(log, sent), timeout_s=40)
-    assert min(await longest_pauses_s(log)) < LONGEST_PAUSE_S
+    pauses_s = sorted(await longest_pauses_s(log))
+    record_property("longest delay in seconds, by partition", pauses_s)
+    # The survivor had half of them.
+    assert pauses_s[PARTITIONS // 2 - 1] < LONGEST_PAUSE_S
 
 
 async def are_all_derived(log: str, count: int) -> bool:
