@@ -169,9 +169,12 @@ class _Case:
         return self._finding("made_anew", end, reason)
 
     def _may_be_copy(self) -> bool:
-        """Whether the record that was read is there; where nothing was read, there is nothing to show."""
+        """Whether the record that was read is there; where nothing was read, there is nothing to show.
+
+        A record that was read before anybody noticed another log is there too, and shows nothing.
+        """
         nothing_read = self.position.record_checksum is None and self.memory.read_up_to == self.range.start
-        return self.witness is not None or nothing_read
+        return nothing_read or (self.witness is not None and self.position.is_proven)
 
     def find_loss(self) -> Finding | None:
         read_up_to, start = self.memory.read_up_to, self.range.start

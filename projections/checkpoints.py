@@ -27,6 +27,9 @@ _LOG_SCHEMA: Final = pa.schema(
 )
 
 
+_PLACE_SCHEMA: Final = pa.schema(_PLACE_FIELDS)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     """Where a projection goes on in one partition, and what it remembers of the log there."""
@@ -47,7 +50,7 @@ def least_far(checkpoints: Iterable[Checkpoint]) -> dict[tuple[str, int], ReadPo
         position = checkpoint.position
         found.setdefault((position.topic, position.partition), {})[checkpoint.projection] = position
     return {
-        place: min(positions.values(), key=lambda position: position.next_offset)
+        place: min(positions.values(), key=lambda position: (position.next_offset, position.is_proven))
         for place, positions in found.items()
         if positions.keys() >= {name for name in PROJECTIONS if place[0] in topics_of(name)}
     }
@@ -69,6 +72,20 @@ def progress_table(batch: Batch, projections: Iterable[SqlFile]) -> pa.Table:
         if topic in topics_of(projection.name)
     ]
     return pa.Table.from_pylist(rows, schema=_PROGRESS_SCHEMA)
+
+
+def place_table(checkpoints: Iterable[Checkpoint]) -> pa.Table:
+    """Where each of these projections goes on."""
+    rows = [
+        {
+            "projection": checkpoint.projection,
+            "kafka_topic": checkpoint.position.topic,
+            "kafka_partition": checkpoint.position.partition,
+            "next_offset": checkpoint.position.next_offset,
+        }
+        for checkpoint in checkpoints
+    ]
+    return pa.Table.from_pylist(rows, schema=_PLACE_SCHEMA)
 
 
 def log_table(log: LogIdentity) -> pa.Table:

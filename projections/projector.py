@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from postcall.log_acceptance import LOOK_INTERVAL_S
 from postcall.log_connection import LogConnection
 from postcall.log_hold import Hold, mismatch_of
 from postcall.log_identity import LogIdentity
-from postcall.log_watch import WATCH_INTERVAL_S, watch_log
+from postcall.log_watch import WATCH_INTERVAL_S, prove_read, watch_log
 from projections.batch import Batch, build_batch
 from projections.errors import WarehouseDamaged
 from projections.log_reader import LogReader, look_at_log, open_reader
@@ -157,12 +157,26 @@ class Projector:
             self._reader = reader
             logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})
             self._on_reading()
-            watch = asyncio.create_task(watch_log(self._log, log, interval_s=self._watch_interval_s))
+            note_read = partial(self._note_read, warehouse)
+            watch = asyncio.create_task(
+                watch_log(self._log, log, note_read=note_read, interval_s=self._watch_interval_s)
+            )
             try:
                 await self._follow(reader, warehouse, lambda: stopping.is_set() or self._is_replaced or watch.done())
+                await prove_read(self._log, log, note_read=note_read)
             finally:
                 self._reader = None
                 watch.cancel()
+
+    async def _note_read(self, warehouse: Warehouse) -> Callable[[], Awaitable[None]]:
+        checkpoints = await self._in_writer(warehouse.checkpoints)
+
+        async def prove() -> None:
+            # Were it to fail, what was read would be less surely known, and that is all.
+            with contextlib.suppress(duckdb.Error):
+                await self._in_writer(partial(warehouse.prove, checkpoints))
+
+        return prove
 
     async def _look(self, known: Warehouse) -> LogIdentity | None:
         """The log, if it may be read into the warehouse that is open now; None while it may not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from postcall.log_identity import LogIdentity
 from postcall.read_position import ReadPosition
 from postcall.records import Position
 from projections.batch import Batch, SetAside, note_set_aside
-from projections.checkpoints import Checkpoint, log_table, progress_table
+from projections.checkpoints import Checkpoint, log_table, place_table, progress_table
 from projections.reading import WarehouseReader, translate_connect_error
 from projections.sql_files import (
     INPUT_TOPICS,
@@ -79,7 +79,7 @@ class Warehouse(WarehouseReader):
         """Every projection's checkpoint in every partition that it has read."""
         rows = self._rows(
             "SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum,"
-            " cluster_id, topic_id, partition_count FROM base.checkpoints"
+            " cluster_id, topic_id, partition_count, is_proven FROM base.checkpoints"
         )
         return [
             Checkpoint(
@@ -91,10 +91,11 @@ class Warehouse(WarehouseReader):
                     record_checksum=checksum,
                     cluster_id=cluster_id,
                     topic_id=topic_id,
-                    partition_count=partition_count,
+                    partition_count=count,
+                    is_proven=is_proven,
                 ),
             )
-            for projection, topic, partition, next_offset, checksum, cluster_id, topic_id, partition_count in rows
+            for projection, topic, partition, next_offset, checksum, cluster_id, topic_id, count, is_proven in rows
         ]
 
     def settle(self, log: LogIdentity) -> list[Checkpoint]:
@@ -103,6 +104,15 @@ class Warehouse(WarehouseReader):
         with self.transaction() as writer:
             writer.execute(load_sql("checkpoints")["settle"])
         return self.checkpoints()
+
+    def prove(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Note that what was read up to these checkpoints came from the known log."""
+        unproven = [checkpoint for checkpoint in checkpoints if not checkpoint.position.is_proven]
+        if not unproven:
+            return
+        self._connection.register("proven", place_table(unproven))
+        with self.transaction() as writer:
+            writer.execute(load_sql("checkpoints")["prove"])
 
     def apply(self, batch: Batch) -> None:
         """Merge a batch into all tables that read it, and move their checkpoints, in one transaction.

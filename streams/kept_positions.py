@@ -25,11 +25,12 @@ CREATE TABLE positions (
     cluster_id TEXT,
     topic_id TEXT,
     partition_count INTEGER,
+    is_proven INTEGER NOT NULL,
     PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 """
-_SCHEMA_VERSION = 1
-_COLUMNS = "topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count"
+_SCHEMA_VERSION = 2
+_COLUMNS = "topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count, is_proven"
 
 
 class KeptPositions:
@@ -55,9 +56,10 @@ class KeptPositions:
         """Note that these were read, in the order of each partition; going back is not noted."""
         last = {(record.topic, record.partition): record for record in records}
         self._database.executemany(
-            "INSERT INTO positions (topic, partition, next_offset, record_checksum) VALUES (?, ?, ?, ?)"
+            "INSERT INTO positions (topic, partition, next_offset, record_checksum, is_proven)"
+            " VALUES (?, ?, ?, ?, FALSE)"
             " ON CONFLICT DO UPDATE"
-            " SET next_offset = excluded.next_offset, record_checksum = excluded.record_checksum"
+            " SET next_offset = excluded.next_offset, record_checksum = excluded.record_checksum, is_proven = FALSE"
             " WHERE excluded.next_offset > next_offset",
             [(*place, record.next_offset, record_checksum(record)) for place, record in last.items()],
         )
@@ -65,7 +67,7 @@ class KeptPositions:
     def keep(self, positions: Iterable[ReadPosition]) -> None:
         """Let these be the positions of their partitions, whatever was known."""
         self._database.executemany(
-            f"INSERT OR REPLACE INTO positions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - as above
+            f"INSERT OR REPLACE INTO positions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - as above
             [
                 (
                     each.topic,
@@ -75,9 +77,17 @@ class KeptPositions:
                     each.cluster_id,
                     each.topic_id,
                     each.partition_count,
+                    each.is_proven,
                 )
                 for each in positions
             ],
+        )
+
+    def prove(self, positions: Iterable[ReadPosition]) -> None:
+        """Note that what was read up to these positions came from the known log; what was read since is not proven."""
+        self._database.executemany(
+            "UPDATE positions SET is_proven = TRUE WHERE topic = ? AND partition = ? AND next_offset = ?",
+            [(each.topic, each.partition, each.next_offset) for each in positions if not each.is_proven],
         )
 
     def forget(self) -> None:
@@ -135,8 +145,8 @@ def _open(path: Path, schema: str, expected_version: int) -> sqlite3.Connection:
     return database
 
 
-def _read(row: tuple[str, int, int, str | None, str | None, str | None, int | None]) -> ReadPosition:
-    topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count = row
+def _read(row: tuple[str, int, int, str | None, str | None, str | None, int | None, int]) -> ReadPosition:
+    topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count, is_proven = row
     return ReadPosition(
         topic=topic,
         partition=partition,
@@ -145,4 +155,5 @@ def _read(row: tuple[str, int, int, str | None, str | None, str | None, int | No
         cluster_id=cluster_id,
         topic_id=topic_id,
         partition_count=partition_count,
+        is_proven=bool(is_proven),
     )

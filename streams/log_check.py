@@ -13,9 +13,11 @@ the stage joins it: a consumer that is told to begin at the earliest record, or 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -25,7 +27,7 @@ from postcall.log_comparison import Finding, Memory, find_contradictions
 from postcall.log_connection import LogConnection
 from postcall.log_hold import Hold, mismatch_of
 from postcall.log_identity import LogIdentity, read_identity
-from postcall.log_watch import WATCH_INTERVAL_S, watch_log
+from postcall.log_watch import WATCH_INTERVAL_S, prove_read, watch_log
 from postcall.log_witnesses import read_witnesses
 from postcall.read_position import ReadPosition
 from streams.errors import StageCrashed
@@ -72,8 +74,22 @@ class LogCheck:
 
         :raises StageCrashed: it became another one.
         """
-        change = await watch_log(self._log, known, interval_s=self._watch_interval_s)
+        change = await watch_log(self._log, known, note_read=self._note_read, interval_s=self._watch_interval_s)
         raise StageCrashed(f"The log changed under the running stage: {change}. Looking at it again.")
+
+    async def prove(self, known: LogIdentity) -> None:
+        """Look once more before the end; see `prove_read`."""
+        await prove_read(self._log, known, note_read=self._note_read)
+
+    async def _note_read(self) -> Callable[[], Awaitable[None]]:
+        positions = self._stage.positions.all()
+
+        async def prove() -> None:
+            # On a full disk what was read is less surely known, and that is all.
+            with contextlib.suppress(sqlite3.Error):
+                self._stage.positions.prove(positions)
+
+        return prove
 
     async def until_known(self) -> LogIdentity:
         """Return once the log is the one that the stage knows, or was accepted, and its group can go on in it.

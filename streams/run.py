@@ -97,6 +97,7 @@ async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Calla
             for part in parts:
                 part.cancel()
             results = await asyncio.gather(*parts, return_exceptions=True)
+            await check.prove(log)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result

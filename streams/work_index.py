@@ -22,7 +22,7 @@ from postcall.records import Record
 from streams.errors import StageFileUnusable
 from streams.kept_positions import POSITIONS_SCHEMA, KeptPositions, in_transaction, open_stage_file
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE work (
     request_id TEXT PRIMARY KEY,

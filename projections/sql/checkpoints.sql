@@ -2,7 +2,7 @@
 -- reads: nothing, the projector writes it
 --
 -- What identifies the log lies beside the offset: its cluster and topic ids where it gives them, how many partitions the
--- topic had, and the checksum of the record before next_offset. `set_aside` counts the records that could not be read.
+-- topic had, the checksum of the record before next_offset, and whether what is before it was proven to be of that log. `set_aside` counts the records that could not be read.
 
 -- name: schema
 CREATE TABLE IF NOT EXISTS base.checkpoints (
@@ -14,17 +14,19 @@ CREATE TABLE IF NOT EXISTS base.checkpoints (
     topic_id VARCHAR,
     partition_count INTEGER,
     record_checksum VARCHAR,
+    is_proven BOOLEAN,
     set_aside BIGINT,
     PRIMARY KEY (projection, kafka_topic, kafka_partition)
 );
 
 -- name: apply
 INSERT INTO base.checkpoints AS kept BY NAME
-SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum, set_aside
+SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum, FALSE AS is_proven, set_aside
 FROM progress
 ON CONFLICT DO UPDATE SET
     next_offset = excluded.next_offset,
     record_checksum = excluded.record_checksum,
+    is_proven = FALSE,
     set_aside = kept.set_aside + excluded.set_aside
 WHERE excluded.next_offset > kept.next_offset;
 
@@ -40,6 +42,7 @@ SELECT
     topic_id,
     partition_count,
     NULL AS record_checksum,
+    TRUE AS is_proven,
     0 AS set_aside
 FROM log_now
 ON CONFLICT DO UPDATE SET
@@ -48,6 +51,17 @@ ON CONFLICT DO UPDATE SET
     cluster_id = excluded.cluster_id,
     topic_id = excluded.topic_id,
     partition_count = excluded.partition_count;
+
+-- What was read up to these offsets came from the known log; what was read since is not proven.
+-- name: prove
+UPDATE base.checkpoints AS kept
+SET is_proven = TRUE
+FROM proven
+WHERE
+    kept.projection = proven.projection
+    AND kept.kafka_topic = proven.kafka_topic
+    AND kept.kafka_partition = proven.kafka_partition
+    AND kept.next_offset = proven.next_offset;
 
 -- name: view
 SELECT

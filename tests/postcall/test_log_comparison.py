@@ -42,6 +42,7 @@ def remembered(next_offset: int, *, read_up_to: int | None = None, partition: in
         (remembered(5, read_up_to=7), a_log((6, 9)), None, None, None),
         (remembered(5, cluster_id=None, topic_id=None), a_log((0, 9)), "w", None, None),
         (remembered(5), a_log((0, 9), cluster_id=None, topic_id=None), "w", None, None),
+        (remembered(5, is_proven=False), a_log((0, 9)), "w", None, None),
         # unread records are gone
         (remembered(5), a_log((6, 9)), None, "records_lost", (5, 6, 1)),
         (remembered(0, record_checksum=None), a_log((3, 3)), None, "records_lost", (0, 3, 3)),
@@ -56,6 +57,7 @@ def remembered(next_offset: int, *, read_up_to: int | None = None, partition: in
         (remembered(5, record_checksum=None), a_log((0, 9), topic_id="u"), None, "made_anew", (5, 9, 4)),
         (remembered(5, partition=1), a_log((0, 9)), None, "made_anew", (5, 0, 5)),
         (remembered(5, partition_count=2), a_log((0, 9)), "w", "made_anew", (2, 1, 1)),
+        (remembered(5, is_proven=False), a_log((0, 9), topic_id="u"), "w", "made_anew", (5, 9, 4)),
         # the same records elsewhere
         (remembered(5), a_log((0, 9), cluster_id="d", topic_id="u"), "w", "copied", (5, 5, 0)),
         (remembered(5), a_log((0, 9), topic_id="u"), "w", "copied", (5, 5, 0)),

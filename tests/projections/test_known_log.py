@@ -96,6 +96,25 @@ async def delete_all_webhooks(log: str, *, partitions: int = 2) -> int:
     return sum(ends.values())
 
 
+async def test_what_was_read_is_proven_while_the_projector_runs_and_when_it_stops(
+    log_address: str, tmp_path: Path
+) -> None:
+    def are_proven(projector: Projector) -> bool:
+        assert projector.warehouse is not None
+        return all(checkpoint.position.is_proven for checkpoint in projector.warehouse.checkpoints())
+
+    await fill_log(log_address, range(10))
+    async with projecting(log_address, tmp_path) as projector:
+        await until_webhooks(projector, 10)
+        assert not are_proven(projector)
+    async with projecting(log_address, tmp_path, watch_interval_s=0.1) as projector:
+        await until_webhooks(projector, 10)
+        assert are_proven(projector)
+        await append_calls(log_address, range(10, 12))
+        await until_webhooks(projector, 12)
+        await eventually(lambda: are_proven(projector))
+
+
 @pytest.mark.both_logs
 async def test_another_log_gets_a_warehouse_of_its_own_once_it_is_accepted(log_address: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"

@@ -139,6 +139,25 @@ def test_a_position_never_goes_back(index: WorkIndex) -> None:
     assert position.record_checksum == record_checksum(read_back(request_record(5), offset=5))
 
 
+def test_a_position_is_proven_until_it_moves(index: WorkIndex) -> None:
+    def read(offset: int) -> None:
+        index.positions.advance([read_back(request_record(offset), offset=offset)])
+
+    def is_proven() -> bool:
+        position = index.positions.find(RECORDING_REQUESTS.name, 0)
+        return position is not None and position.is_proven
+
+    read(0)
+    before = index.positions.all()
+    assert not is_proven()
+    index.positions.prove(before)
+    assert is_proven()
+    read(1)
+    assert not is_proven()
+    index.positions.prove(before)
+    assert not is_proven(), "what was read since is not proven"
+
+
 def test_a_failure_of_ours_puts_work_back_until_later(index: WorkIndex) -> None:
     file(1)(index)
     work = index.claim_due({0}, now_ms=0)
