@@ -60,13 +60,11 @@ class Pipeline:
         """Stop all readers for the block, as a machine that sleeps would; they wake in the middle of what they did."""
         readers = [pid for pid, line in descendants_of(self.pid).items() if " postcall ingest" not in line]
         # Parents first: who watches over others must not take their sleep for silence.
-        for pid in readers:
-            os.kill(pid, signal.SIGSTOP)
+        _signal_all(readers, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in readers:
-                os.kill(pid, signal.SIGCONT)
+            _signal_all(readers, signal.SIGCONT)
 
     def memory_mb(self) -> float:
         """What all services and stages hold in memory."""
@@ -116,6 +114,13 @@ class Pipeline:
             stages = (await read_log_state(self.log)).stages
             return not sum(stage.lag for stage in stages) and not await self.api.unread()
         return False
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # A query's process lives for a moment only.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def load_door(ingest_url: str, vendor: Vendor, ledger: Ledger) -> Load:
