@@ -8,8 +8,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from postcall.log_identity import LogIdentity
-from postcall.read_position import ReadPosition
+from postcall.known_log.identity import LogIdentity
+from postcall.known_log.positions import ReadPosition
 from projections.batch import Batch
 from projections.sql_files import INPUT_TOPICS, PROJECTIONS, SqlFile, load_sql
 

@@ -14,10 +14,10 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer
-from postcall.log_comparison import Finding, Memory, find_contradictions
+from postcall.known_log.comparison import Finding, Memory, find_contradictions
+from postcall.known_log.identity import LogIdentity, read_identity
+from postcall.known_log.witnesses import read_witnesses
 from postcall.log_connection import LogConnection
-from postcall.log_identity import LogIdentity, read_identity
-from postcall.log_witnesses import read_witnesses
 from projections.batch import LogRecord
 from projections.checkpoints import Checkpoint, least_far
 from projections.sql_files import INPUT_TOPICS

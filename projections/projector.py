@@ -20,11 +20,11 @@ from typing import Final, Literal, TypeVar
 import duckdb
 
 from postcall.errors import LogUnavailable
-from postcall.log_acceptance import LOOK_INTERVAL_S
+from postcall.known_log.acceptance import LOOK_INTERVAL_S
+from postcall.known_log.hold import Hold, mismatch_of
+from postcall.known_log.identity import LogIdentity
+from postcall.known_log.watch import WATCH_INTERVAL_S, prove_read, watch_log
 from postcall.log_connection import LogConnection
-from postcall.log_hold import Hold, mismatch_of
-from postcall.log_identity import LogIdentity
-from postcall.log_watch import WATCH_INTERVAL_S, prove_read, watch_log
 from projections.batch import Batch, build_batch
 from projections.errors import WarehouseDamaged
 from projections.log_reader import LogReader, look_at_log, open_reader

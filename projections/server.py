@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from postcall.http_server import serve_http
-from postcall.log_hold import Hold
+from postcall.known_log.hold import Hold
 from postcall.pipeline import INSTANCE_ID
 from postcall.service import address_of
 from postcall.settings import Settings

@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from postcall.errors import SettingsError
-from postcall.log_identity import LogIdentity
-from postcall.read_position import ReadPosition
+from postcall.known_log.identity import LogIdentity
+from postcall.known_log.positions import ReadPosition
 from postcall.records import Position
 from projections.batch import Batch, SetAside, note_set_aside
 from projections.checkpoints import Checkpoint, log_table, place_table, progress_table

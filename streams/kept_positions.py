@@ -1,7 +1,7 @@
 """The read positions of a stage, in its SQLite file.
 
-They are a witness of what the log was (see `postcall.log_comparison`). What a power cut takes back is harmless, so they
-need no fsync of their own: in WAL mode with `synchronous=NORMAL` a file never runs ahead of what was done.
+They are a witness of what the log was (see `postcall.known_log.comparison`). What a power cut takes back is harmless,
+so they need no fsync of their own: in WAL mode with `synchronous=NORMAL` a file never runs ahead of what was done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from postcall.checksums import record_checksum
-from postcall.read_position import ReadPosition
+from postcall.known_log.positions import ReadPosition
 from postcall.records import Record
 from streams.errors import StageFileUnusable
 

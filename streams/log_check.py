@@ -22,14 +22,14 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from postcall.errors import LogUnavailable
-from postcall.log_acceptance import LOOK_INTERVAL_S
-from postcall.log_comparison import Finding, Memory, find_contradictions
+from postcall.known_log.acceptance import LOOK_INTERVAL_S
+from postcall.known_log.comparison import Finding, Memory, find_contradictions
+from postcall.known_log.hold import Hold, mismatch_of
+from postcall.known_log.identity import LogIdentity, read_identity
+from postcall.known_log.positions import ReadPosition
+from postcall.known_log.watch import WATCH_INTERVAL_S, prove_read, watch_log
+from postcall.known_log.witnesses import read_witnesses
 from postcall.log_connection import LogConnection
-from postcall.log_hold import Hold, mismatch_of
-from postcall.log_identity import LogIdentity, read_identity
-from postcall.log_watch import WATCH_INTERVAL_S, prove_read, watch_log
-from postcall.log_witnesses import read_witnesses
-from postcall.read_position import ReadPosition
 from streams.errors import StageCrashed
 from streams.failures import describe_failure, is_dependency_failure, pause_after
 from streams.group_offsets import commit_for_group, read_committed

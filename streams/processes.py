@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from postcall.log_hold import Hold
+from postcall.known_log.hold import Hold
 from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command

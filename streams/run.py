@@ -18,9 +18,9 @@ from typing import Any
 import faust
 
 from postcall.errors import PostcallError
+from postcall.known_log.hold import Hold
+from postcall.known_log.watch import WATCH_INTERVAL_S
 from postcall.log_connection import LogConnection
-from postcall.log_hold import Hold
-from postcall.log_watch import WATCH_INTERVAL_S
 from streams.assignments import Assignments
 from streams.errors import StageCrashed
 from streams.failures import describe_failure

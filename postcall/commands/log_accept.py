@@ -11,8 +11,8 @@ import typer
 from postcall.options import AsJson, DataDir
 
 if TYPE_CHECKING:
-    from postcall.log_acceptance import HeldReader
-    from postcall.log_comparison import Kind
+    from postcall.known_log.acceptance import HeldReader
+    from postcall.known_log.comparison import Kind
 
 _MADE_ANEW: Final = {
     "projections": "makes new tables from this log; the warehouse until now is kept aside",
@@ -37,7 +37,7 @@ def accept(
     """Accept the log as it is now, where a reader stands still because it is not the one it knows."""
     from datetime import UTC, datetime
 
-    from postcall.log_acceptance import Acceptance, read_held, write_acceptance
+    from postcall.known_log.acceptance import Acceptance, read_held, write_acceptance
     from postcall.settings import Configuration, Settings
 
     directory = Configuration.load(data_dir=data_dir).read(Settings).data_dir

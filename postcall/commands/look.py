@@ -39,7 +39,7 @@ def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = Fals
     With --kafka, or where services run one by one, the log alone is asked.
     """
     from postcall.instance import find_instance
-    from postcall.log_acceptance import read_held
+    from postcall.known_log.acceptance import read_held
 
     settings = Configuration.load(data_dir=data_dir, kafka=kafka).read(Settings)
     directory = settings.data_dir

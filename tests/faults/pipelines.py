@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 
 from postcall.errors import PostcallError
+from postcall.known_log.acceptance import read_held
+from postcall.known_log.comparison import Finding
 from postcall.lag import read_log_state
-from postcall.log_acceptance import read_held
-from postcall.log_comparison import Finding
 from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
 from postcall.service import open_listener

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from postcall.log_acceptance import read_held
+from postcall.known_log.acceptance import read_held
 from postcall.private_api import PrivateApi, QueryFailed
 from postcall.simulator.signing import SIGNATURE_HEADER, sign
 from postcall.supervisor import postcall_command

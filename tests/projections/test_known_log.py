@@ -14,10 +14,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
 
 from postcall.kafka import append, open_admin, open_consumer, open_producer
-from postcall.log_acceptance import Acceptance, read_held, write_acceptance
-from postcall.log_comparison import Finding
+from postcall.known_log.acceptance import Acceptance, read_held, write_acceptance
+from postcall.known_log.comparison import Finding
+from postcall.known_log.hold import Hold
 from postcall.log_connection import LogConnection
-from postcall.log_hold import Hold
 from postcall.topics import ALL_TOPICS, WEBHOOKS
 from projections.files import serving_path
 from projections.opening import open_serving

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from postcall.log_acceptance import Acceptance, read_held, write_acceptance
-from postcall.log_comparison import Finding
+from postcall.known_log.acceptance import Acceptance, read_held, write_acceptance
+from postcall.known_log.comparison import Finding
+from postcall.known_log.hold import Hold
 from postcall.log_connection import LogConnection
-from postcall.log_hold import Hold
 from streams.run import run_stage
 from streams.stage import Stage
 from tests.waiting import eventually

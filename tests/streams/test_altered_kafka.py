@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
 
 from postcall.kafka import open_admin, open_consumer
-from postcall.log_acceptance import read_held
+from postcall.known_log.acceptance import read_held
 from postcall.log_connection import LogConnection
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from postcall.checksums import record_checksum
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer
+from postcall.known_log.identity import LogIdentity
+from postcall.known_log.positions import ReadPosition
 from postcall.log_connection import LogConnection
-from postcall.log_identity import LogIdentity
-from postcall.read_position import ReadPosition
 
 _TIMEOUT_S: Final = 30.0
 #: A fetch brings one batch at the least; more than that nobody wants here.

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from postcall.kafka import open_admin
+from postcall.known_log.identity import read_identity
+from postcall.known_log.watch import prove_read, watch_log
 from postcall.log_connection import LogConnection
-from postcall.log_identity import read_identity
-from postcall.log_watch import prove_read, watch_log
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import WEBHOOKS

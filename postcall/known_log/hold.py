@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from postcall.errors import LogMismatch
-from postcall.log_acceptance import HeldReader, publish_held, read_acceptance, touch_held, withdraw_held
-from postcall.log_comparison import Finding
-from postcall.log_identity import LogIdentity
+from postcall.known_log.acceptance import HeldReader, publish_held, read_acceptance, touch_held, withdraw_held
+from postcall.known_log.comparison import Finding
+from postcall.known_log.identity import LogIdentity
 
 logger = logging.getLogger(__name__)
 

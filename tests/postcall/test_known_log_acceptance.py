@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from postcall.cli import build_cli
-from postcall.log_acceptance import read_acceptance, read_held
-from postcall.log_comparison import Finding, find_contradictions
-from postcall.log_hold import Hold
-from postcall.log_identity import LogIdentity
-from tests.postcall.test_log_comparison import a_log, remembered
+from postcall.known_log.acceptance import read_acceptance, read_held
+from postcall.known_log.comparison import Finding, find_contradictions
+from postcall.known_log.hold import Hold
+from postcall.known_log.identity import LogIdentity
+from tests.postcall.test_known_log_comparison import a_log, remembered
 
 LOST = remembered(5)
 

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from postcall.durable_files import sync_directory, sync_file
-from postcall.log_comparison import Finding
-from postcall.log_identity import LogIdentity
+from postcall.known_log.comparison import Finding
+from postcall.known_log.identity import LogIdentity
 
 #: How often a held reader looks, at the log and whether it was accepted.
 LOOK_INTERVAL_S: Final = 2.0

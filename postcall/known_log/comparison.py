@@ -2,7 +2,7 @@
 
 A position alone proves little: a log that was made anew may already be longer than it. So three witnesses are asked:
 the ids of cluster and topic, the record before the position, and where the partition begins and ends. Nothing is read
-here; see `postcall.log_witnesses`.
+here; see `postcall.known_log.witnesses`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from postcall.log_identity import LogIdentity, OffsetRange, TopicIdentity
-from postcall.read_position import ReadPosition
+from postcall.known_log.identity import LogIdentity, OffsetRange, TopicIdentity
+from postcall.known_log.positions import ReadPosition
 from postcall.topics import ALL_TOPICS
 
 #: `records_lost`: the log begins after what was to be read next. `made_anew`: another log, or a shorter one.

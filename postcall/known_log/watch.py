@@ -1,7 +1,7 @@
 """Noticing, while a reader runs, that the log has become another one.
 
 Ids never come back. So what was read before a look came from the known log if the look still finds its ids, and only
-then: that is how positions are proven (see `postcall.read_position`).
+then: that is how positions are proven (see `postcall.known_log.positions`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from postcall.errors import LogUnavailable
+from postcall.known_log.identity import LogIdentity
+from postcall.known_log.metadata import ClusterMetadata, read_metadata
 from postcall.log_connection import LogConnection
-from postcall.log_identity import LogIdentity
-from postcall.log_metadata import ClusterMetadata, read_metadata
 
 #: Between two looks; a reader that goes on at a wrong log does so for no longer.
 WATCH_INTERVAL_S: Final = 20.0

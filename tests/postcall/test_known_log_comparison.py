@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postcall.log_comparison import Finding, Memory, compare, find_contradictions, find_unequal_partitions
-from postcall.log_identity import LogIdentity, OffsetRange, TopicIdentity
-from postcall.read_position import ReadPosition
+from postcall.known_log.comparison import Finding, Memory, compare, find_contradictions, find_unequal_partitions
+from postcall.known_log.identity import LogIdentity, OffsetRange, TopicIdentity
+from postcall.known_log.positions import ReadPosition
 from postcall.topics import EVENTS, WEBHOOKS
 
 TOPIC = WEBHOOKS.name

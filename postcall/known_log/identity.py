@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from postcall.errors import LogUnavailable
 from postcall.kafka import open_consumer
+from postcall.known_log.metadata import ClusterMetadata, read_metadata
 from postcall.log_connection import LogConnection
-from postcall.log_metadata import ClusterMetadata, read_metadata
 from postcall.topics import ALL_TOPICS
 
 
