@@ -22,12 +22,9 @@ from postcall.topics import MAX_RECORD_BYTES
 from streams.assignments import HANDOVER_LIMIT_S
 from streams.predecessor import client_id_of, until_predecessor_left
 from streams.stage import Stage
+from streams.vigil import SESSION_TIMEOUT_S
 
 _COMMIT_INTERVAL_S = 0.5
-# A killed process is given up by the log after this long, and its partitions go to the others. Shorter, and a machine
-# that is stopped for some seconds (a snapshot, a full disk, a busy neighbour) loses its partitions for nothing; longer,
-# and calls wait. Heartbeats come from a thread of their own, so a busy event loop does not miss them.
-_SESSION_TIMEOUT_S = 10.0
 # The others hear of a rebalance only in the answer to a heartbeat: this is what comes on top at each.
 _HEARTBEAT_INTERVAL_S = 1.0
 # How long the group waits for a member that lives and does not join: longer than a member lets its slow work end.
@@ -117,7 +114,7 @@ def build_app(
         stream_wait_empty=True,
         stream_buffer_maxsize=_BUFFERED_RECORDS,
         broker_commit_interval=_COMMIT_INTERVAL_S,
-        broker_session_timeout=_SESSION_TIMEOUT_S,
+        broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=_HEARTBEAT_INTERVAL_S,
         broker_rebalance_timeout=_REBALANCE_TIMEOUT_S,
         broker_max_poll_records=_BUFFERED_RECORDS,
@@ -126,7 +123,7 @@ def build_app(
         producer_max_request_size=MAX_RECORD_BYTES,
     )
     app.before_join = partial(
-        until_predecessor_left, stage.group, client_id, log=log, limit_s=_SESSION_TIMEOUT_S + _HEARTBEAT_INTERVAL_S
+        until_predecessor_left, stage.group, client_id, log=log, limit_s=SESSION_TIMEOUT_S + _HEARTBEAT_INTERVAL_S
     )
     topic = app.topic(stage.reads.name, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=stage.name, concurrency=1)(body)

@@ -79,10 +79,11 @@ async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Calla
         app = build(stage, intake.receive)
         assignments.listen(app)
         started = asyncio.Event()
-        parts = [
-            asyncio.create_task(part)
-            for part in (intake.run(), assignments.follow(), check.until_changed(log), _run_app(app, started))
-        ]
+        running = [intake.run(), assignments.follow(), check.until_changed(log)]
+        if stage.vigil is not None:
+            running.append(stage.vigil.keep())
+        # The app last: whatever ends first ends it too, and of several reasons the first is told.
+        parts = [asyncio.create_task(part) for part in (*running, _run_app(app, started))]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -29,6 +29,7 @@ from streams.conclusions import Conclusions, note_outcome, now_ms, read_request
 from streams.failures import describe_failure, format_frames, pause_after
 from streams.stage import Stage
 from streams.transform import refuse
+from streams.vigil import Vigil
 from streams.work_index import Work, WorkIndex
 from streams.worker import Worker
 
@@ -43,12 +44,15 @@ _LONGEST_WAIT_S = 60.0
 class SlowStage(Stage, Generic[R]):
     """Runs a `Worker` on a topic of requests."""
 
-    def __init__(self, worker: Worker[R], *, log: LogConnection, directory: Path) -> None:
+    vigil: Vigil
+
+    def __init__(self, worker: Worker[R], *, log: LogConnection, directory: Path, vigil: Vigil | None = None) -> None:
         self.name = worker.stage
         self._worker = worker
         self._log = log
         self._index = WorkIndex(directory / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
         self.positions = self._index.positions
+        self.vigil = vigil or Vigil()
         self._appender = Appender(log)
         self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
         self._owned: set[int] = set()
@@ -165,6 +169,8 @@ class SlowStage(Stage, Generic[R]):
         failures = 0
         while True:
             self._changed.clear()
+            if self.vigil.is_broken:
+                await asyncio.get_running_loop().create_future()  # until cancelled: the process ends
             try:
                 work = self._index.claim_due(self._owned, now_ms=now_ms())
                 due_ms = None if work else self._index.earliest_due_ms(self._owned)

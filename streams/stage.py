@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from postcall.records import Record
 from postcall.topics import STAGE_INPUTS, Topic, stage_group
 from streams.kept_positions import KeptPositions
+from streams.vigil import Vigil
 
 
 class Stage(ABC):
@@ -40,6 +41,8 @@ class Stage(ABC):
 
     #: Names the consumer group, the files and the log lines.
     name: str
+    #: Keeps a stage that acts from acting once it has slept through its session; None = what it does may be repeated.
+    vigil: Vigil | None = None
     #: What it remembers of the log; kept by the stage itself, and compared with the log before it reads.
     positions: KeptPositions
 

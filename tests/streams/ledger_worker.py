@@ -35,7 +35,7 @@ class LedgerWorker:
 
     def __init__(self, ledger: Path, *, answer: Answer = answer_stored, concurrency: int = 4) -> None:
         self.concurrency = concurrency
-        self._ledger = ledger
+        self.ledger = ledger
         self._answer = answer
 
     async def open(self) -> None:
@@ -46,7 +46,7 @@ class LedgerWorker:
 
     async def perform(self, request: DownloadRecording, *, attempt: int) -> Outcome:
         """Note the request durably, then answer."""
-        with self._ledger.open("a") as ledger:
+        with self.ledger.open("a") as ledger:
             ledger.write(f"{request.session_id} {attempt}\n")
             ledger.flush()
             os.fsync(ledger.fileno())
