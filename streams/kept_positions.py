@@ -6,6 +6,7 @@ so they need no fsync of their own: in WAL mode with `synchronous=NORMAL` a file
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from postcall.checksums import record_checksum
 from postcall.known_log.positions import ReadPosition
 from postcall.records import Record
 from streams.errors import StageFileUnusable
+
+logger = logging.getLogger(__name__)
 
 POSITIONS_SCHEMA = """
 CREATE TABLE positions (
@@ -96,23 +99,32 @@ class KeptPositions:
 
 
 def open_stage_file(path: Path, *, schema: str, version: int) -> sqlite3.Connection:
-    """Open a stage's file, made with this schema if it is not there.
+    """Open a stage's file. One that is not there, is damaged or is another release's is made with this schema.
 
-    :raises StageFileUnusable: it is no such file, or another release's.
+    :raises StageFileUnusable: the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path, schema, version)
-    except sqlite3.DatabaseError as error:
-        raise StageFileUnusable(
-            f"{path} cannot be used ({error}). Delete it: it will be made again from the log."
-        ) from error
+        try:
+            return _open(path, schema, version)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            # What is in it is a cache of the log.
+            logger.warning(
+                "Stage's file is made again from the log: %s", error, extra={"action": "file_remade", "file": str(path)}
+            )
+            for file in (path, *path.parent.glob(f"{path.name}-*")):
+                file.unlink()
+            return _open(path, schema, version)
+    except sqlite3.OperationalError as error:
+        raise StageFileUnusable(f"{path} cannot be used: {error}.") from error
 
 
 def open_positions(path: Path) -> sqlite3.Connection:
     """Open a file that has positions alone.
 
-    :raises StageFileUnusable: it is no such file, or another release's.
+    :raises StageFileUnusable: the disk refuses.
     """
     return open_stage_file(path, schema=POSITIONS_SCHEMA, version=_SCHEMA_VERSION)
 

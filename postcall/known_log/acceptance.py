@@ -72,9 +72,10 @@ def _is_same_loss(finding: Finding, other: Finding) -> bool:
 
 
 def _has_lost_no_more(log: LogIdentity, accepted: LogIdentity, finding: Finding) -> bool:
-    if finding.partition is None:
+    ranges = [each.topics[finding.topic].partitions for each in (log, accepted)]
+    if finding.partition is None or finding.partition >= min(map(len, ranges)):
         return True
-    now, then = (each.topics[finding.topic].partitions[finding.partition] for each in (log, accepted))
+    now, then = (each[finding.partition] for each in ranges)
     return now.start <= then.start and now.end >= then.end
 
 

@@ -64,7 +64,7 @@ def compare(memory: Memory, log: LogIdentity, witness: str | None) -> Finding | 
     """
     topic = log.topics.get(memory.position.topic)
     if topic is None or memory.position.partition >= len(topic.partitions):
-        return _find_missing(memory.position, topic)
+        return _find_missing(memory.position, log, topic)
     case = _Case(memory, log, topic, witness)
     return case.find_other_log() or case.find_loss() or case.find_copy() or case.find_other_count()
 
@@ -115,7 +115,12 @@ def _differs(remembered: str | None, found: str | None) -> bool:
     return None not in (remembered, found) and remembered != found
 
 
-def _find_missing(position: ReadPosition, topic: TopicIdentity | None) -> Finding:
+def _has_other_ids(position: ReadPosition, log: LogIdentity, topic: TopicIdentity | None) -> bool:
+    is_other_cluster = _differs(position.cluster_id, log.cluster_id)
+    return is_other_cluster or (topic is not None and _differs(position.topic_id, topic.topic_id))
+
+
+def _find_missing(position: ReadPosition, log: LogIdentity, topic: TopicIdentity | None) -> Finding:
     count = len(topic.partitions) if topic is not None else 0
     return Finding(
         kind="made_anew",
@@ -126,6 +131,7 @@ def _find_missing(position: ReadPosition, topic: TopicIdentity | None) -> Findin
         count=position.next_offset,
         reason=f"{position.topic}/{position.partition} was read, and the topic has {count} partitions now.",
         checksum=position.record_checksum,
+        has_other_ids=_has_other_ids(position, log, topic),
     )
 
 
@@ -152,8 +158,7 @@ class _Case:
 
     @property
     def has_other_ids(self) -> bool:
-        is_other_cluster = _differs(self.position.cluster_id, self.log.cluster_id)
-        return is_other_cluster or _differs(self.position.topic_id, self.topic.topic_id)
+        return _has_other_ids(self.position, self.log, self.topic)
 
     def find_other_log(self) -> Finding | None:
         read_up_to, end = self.memory.read_up_to, self.range.end

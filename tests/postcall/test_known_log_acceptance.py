@@ -100,6 +100,14 @@ def test_a_reader_that_grew_while_it_was_accepted_goes_on(tmp_path: Path) -> Non
     assert not reader.looks(a_log((0, 8)), witness="x", next_offset=6)
 
 
+@pytest.mark.parametrize("topic_id", ["t", "u"])
+def test_a_partition_that_is_gone_can_be_accepted(tmp_path: Path, topic_id: str) -> None:
+    reader, seen = Reader(tmp_path), a_log((0, 9), topic_id=topic_id)
+    assert not reader.looks(seen, partition=1)
+    accept(tmp_path, "--yes")
+    assert reader.looks(seen, partition=1)
+
+
 def test_other_ids_are_accepted_for_whoever_remembers_the_log_before(tmp_path: Path) -> None:
     seen = a_log((0, 9), cluster_id="d")
     assert not Reader(tmp_path, "normalize-0").looks(seen, witness="w")

@@ -63,12 +63,11 @@ async def test_the_stages_end_with_their_parent(log: str, tmp_path: Path) -> Non
 
 
 async def test_a_stage_that_cannot_start_stops_the_start_and_says_why(log: str, tmp_path: Path) -> None:
-    (tmp_path / "streams" / "0").mkdir(parents=True)
-    (tmp_path / "streams" / "0" / "recordings.sqlite3").write_bytes(b"no database at all" * 100)
+    (tmp_path / "streams" / "0" / "recordings.sqlite3").mkdir(parents=True)
     with stage_process(*all_stages(log, tmp_path), log_file=tmp_path / "log") as process:
         await eventually(lambda: process.has_ended, timeout_s=40)
         assert process.stop() == 1
-    assert "Delete it: it will be made again from the log." in process.logged
+    assert "recordings.sqlite3 cannot be used: unable to open database file." in process.logged
     assert "Traceback" not in process.logged
 
 

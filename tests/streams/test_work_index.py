@@ -182,15 +182,30 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         open_index(tmp_path)
 
 
-def test_a_file_that_is_no_index_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "recordings.sqlite3").write_bytes(b"no database, but long enough to be looked at" * 100)
-    with pytest.raises(StageFileUnusable, match="Delete it"):
-        open_index(tmp_path)
+def damage(path: Path) -> None:
+    path.write_bytes(b"no database, but long enough to be looked at" * 100)
 
 
-def test_an_index_of_another_release_is_refused(tmp_path: Path) -> None:
-    database = sqlite3.connect(tmp_path / "recordings.sqlite3")
+def age(path: Path) -> None:
+    database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(StageFileUnusable, match="version is 99"):
+
+
+@pytest.mark.parametrize("alter", [damage, age])
+def test_an_index_that_is_damaged_or_of_another_release_is_begun_anew(
+    tmp_path: Path, alter: Callable[[Path], None]
+) -> None:
+    index = open_index(tmp_path)
+    file(1)(index)
+    index.close()
+    alter(tmp_path / "recordings.sqlite3")
+    index = open_index(tmp_path)
+    assert index.claim_due([0], now_ms=FAR_FUTURE_MS) is None
+    index.close()
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "recordings.sqlite3").mkdir()
+    with pytest.raises(StageFileUnusable, match="unable to open"):
         open_index(tmp_path)
