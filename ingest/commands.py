@@ -33,8 +33,7 @@ def ingest(
     listener = open_listener(settings.host, settings.port, inherited_fd=listen_fd)
 
     async def main(lifeline: Lifeline) -> None:
-        # They report each attempt on a log that is down and each scan of a public port; this service says it once.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        # It reports each scan of a public port; this service counts them.
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
         await serve(
             sources=sources,

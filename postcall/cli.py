@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from postcall.errors import PostcallError
+from postcall.logs import silence_log_clients
 
 
 def build_cli() -> typer.Typer:
@@ -21,6 +22,7 @@ def build_cli() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
+    application.callback()(silence_log_clients)
     for entry_point in sorted(entry_points(group="postcall.commands"), key=lambda entry: entry.name):
         application.add_typer(entry_point.load())
     return application

@@ -68,8 +68,9 @@ async def _all_partitions(admin: AIOKafkaAdminClient) -> list[TopicPartition]:
 async def _stage_lag(admin: AIOKafkaAdminClient, stage: str, topic: str, marks: dict[TopicPartition, int]) -> StageLag:
     partitions = {partition: mark for partition, mark in marks.items() if partition.topic == topic}
     committed = await _committed_offsets(admin, stage_group(stage), partitions)
-    # A partition that nothing was committed for is at -1: everything in it is still to be read.
-    lag = sum(mark - max(0, committed[partition]) for partition, mark in partitions.items())
+    # A partition that nothing was committed for is at -1: everything in it is still to be read. One that was committed
+    # since the marks were read may be beyond them.
+    lag = sum(max(0, mark - max(0, committed[partition])) for partition, mark in partitions.items())
     return StageLag(stage=stage, topic=topic, lag=lag)
 
 

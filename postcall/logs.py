@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_CHATTY = ("aiokafka", "faust", "mode", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn")
+_CHATTY = ("faust", "mode", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -26,6 +26,12 @@ def configure_logs(service: str, environment: Mapping[str, str]) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    silence_log_clients()
+
+
+def silence_log_clients() -> None:
+    """They report each attempt on a log that is down, where who uses them says it once, and why."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class LogFormatter(logging.Formatter):

@@ -36,7 +36,6 @@ def projections(
     listen_fd: ListenFd = None,
 ) -> None:
     """Keeps the warehouse in step with the log, and answers SQL on the private port."""
-    import logging
 
     from postcall.service import Lifeline, open_listener, run_service
     from postcall.settings import Configuration, Settings
@@ -50,8 +49,6 @@ def projections(
     query_settings = configuration.read(QuerySettings)
 
     async def main(lifeline: Lifeline) -> None:
-        # It reports each attempt on a log that is down; this service says it once.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         with open_listener(settings.private_host, settings.private_port, inherited_fd=listen_fd) as listener:
             await serve(
                 settings,

@@ -143,7 +143,7 @@ class _Word:
         """All stages have been started: say how it is, and from now on what becomes of it."""
         self._is_given = True
         if self._held:
-            self._lifeline.held(" ".join(f"{name}: {reason}" for name, reason in self._held.items()))
+            self._lifeline.held("; ".join(f"{name}: {reason}" for name, reason in self._held.items()))
         else:
             self._lifeline.ready()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,8 +25,6 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check settings, disk, log, topics and readers; each line says what to do. Exit code 1 if something failed."""
-    # It reports each attempt on a log that is down; this command says it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     configuration = Configuration.load(kafka=kafka, data_dir=data_dir)
     findings = asyncio.run(_examine(configuration, is_online=online, as_json=as_json))
     if as_json:

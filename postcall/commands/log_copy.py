@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -33,8 +32,6 @@ def copy(
     from postcall.log_copy.display import report_facts, report_lines, topic_rows
     from postcall.settings import Configuration, Settings
 
-    # It reports each attempt on a log that is down; this command says it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # A log that is started only for this takes any port, and speaks up only when something is wrong.
     configuration = Configuration.load(data_dir=data_dir, broker_port=0, log_level="WARNING")
     settings = Configuration.load(data_dir=data_dir, kafka=to).read(Settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -65,8 +64,6 @@ async def _read_stages(log: LogConnection) -> list[dict[str, Any]]:
     from postcall.lag import read_log_state
     from postcall.stage_groups import read_stage_groups
 
-    # It reports each attempt on a log that is down; the command says it in one line.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # The lag first: it waits until a Kafka that was just started knows its groups.
     lags = (await read_log_state(log)).stages
     groups = {group.stage: group for group in await read_stage_groups(log)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,8 +55,6 @@ async def _ask_log(settings: Settings, *, create: bool) -> TopicsReport:
     from postcall.instance import find_log
     from postcall.topic_creation import compare_topics, create_topics
 
-    # It reports each attempt on a log that is down; this command says it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     return await (create_topics if create else compare_topics)(find_log(settings), settings.topics)
 
 

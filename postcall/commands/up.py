@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from postcall.errors import UsageError
+from postcall.errors import LogMismatch, UsageError
 from postcall.instance import Instance
 from postcall.options import DEMO_MARKER, DataDir, Kafka
 from postcall.settings import Configuration, Settings
@@ -53,13 +53,17 @@ def up(
 
 
 def _say(settings: Settings, instance: Instance, sources: Iterable[str]) -> None:
+    from postcall.known_log.acceptance import read_held
+
     analysis = (
         f"{settings.openai_model} at {settings.openai_base_url}, analyzer summary"
         if settings.openai_api_key
         else "the local analyzer; no transcript leaves this machine (set OPENAI_API_KEY to use a model)"
     )
+    held = ", ".join(each.reader for each in read_held(settings.data_dir))
     lines = (
         "postcall is up.",
+        *([f"  held      {held}: the log is not the one they know; see: {LogMismatch.command}"] if held else []),
         *(
             f"  webhooks  {instance.ingest}/webhooks/{name}   (at the vendor: docs/connect-{name}.md)"
             for name in sources

@@ -12,6 +12,7 @@ from postcall.doctor.check_data_directory import check_data_directory
 from postcall.doctor.check_groups import check_groups
 from postcall.doctor.check_hosts import check_hosts
 from postcall.doctor.check_log import check_log, check_security
+from postcall.doctor.check_readers import check_readers
 from postcall.doctor.check_secrets import check_secrets
 from postcall.doctor.check_settings import check_settings
 from postcall.doctor.check_topics import check_topics
@@ -26,6 +27,7 @@ _OF_THE_MACHINE: Final[dict[str, Check]] = {
     "secrets": check_secrets,
     "data": check_data_directory,
     "security": check_security,
+    "readers": check_readers,
 }
 _OF_THE_LOG: Final[dict[str, Check]] = {"topics": check_topics, "groups": check_groups}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -61,8 +62,12 @@ class Hold:
 
     def _tell(self, findings: Sequence[Finding]) -> None:
         self.reason = str(mismatch_of(findings, command=self._command))
-        for finding in findings:
-            logger.error("Held: %s", finding.reason, extra={"action": "held"} | _facts(finding))
+        # One line of each kind: after a move, or where a whole log was lost, every partition tells the same.
+        counts = Counter(finding.kind for finding in findings)
+        first_of_kind = {finding.kind: finding for finding in reversed(findings)}
+        for kind, finding in reversed(first_of_kind.items()):
+            facts = {"action": "held", "findings": counts[kind]} | _facts(finding)
+            logger.error("Held: %s", finding.reason, extra=facts)
         logger.error("Held until this is accepted with: %s", self._command, extra={"action": "held"})
         self._on_held(self.reason)
 

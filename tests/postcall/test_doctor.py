@@ -15,6 +15,8 @@ from aiokafka.admin import NewTopic
 from postcall.doctor.examination import examine
 from postcall.doctor.findings import Finding
 from postcall.kafka import append, open_admin, open_producer
+from postcall.known_log.comparison import find_contradictions
+from postcall.known_log.hold import Hold
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.settings import Configuration
@@ -22,6 +24,7 @@ from postcall.supervisor import postcall_command
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import WEBHOOKS
+from tests.postcall.test_known_log_comparison import a_log, remembered
 from tests.streams.loopback import response, serving
 
 SECRETS = {
@@ -58,6 +61,15 @@ async def test_before_the_first_start_nothing_fails_and_the_log_is_not_missed(tm
     assert not [finding for finding in findings if finding.state == "failed"]
     assert states_of(findings, "log") == ["skipped"]
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_held_reader_fails_with_the_command_that_tells_more(tmp_path: Path) -> None:
+    hold = Hold("normalize-0", data_dir=tmp_path / "data", on_held=lambda _: None)
+    assert not hold.passes(a_log((0, 3)), find_contradictions([remembered(5)], a_log((0, 3)), {}))
+    findings = await examined(tmp_path, POSTCALL_BROKER_PORT="1", **SECRETS)
+    assert states_of(findings, "readers") == ["failed"]
+    assert "normalize-0 is held" in said_by(findings, "readers")
+    assert f"postcall log accept --data-dir {tmp_path / 'data'}" in said_by(findings, "readers")
 
 
 @pytest.mark.both_logs

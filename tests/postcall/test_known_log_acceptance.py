@@ -132,6 +132,17 @@ def test_a_held_reader_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert vars(caplog.records[0])["count"] == 4
 
 
+def test_partitions_with_the_same_finding_share_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = a_log((0, 3), (0, 3), (6, 9))
+    memories = [remembered(5, partition=number, partition_count=3) for number in range(3)]
+    with caplog.at_level(logging.ERROR):
+        assert not Hold("plan-0", data_dir=tmp_path, on_held=lambda _: None).passes(
+            log, find_contradictions(memories, log, {})
+        )
+    kinds = [(record.__dict__.get("kind"), record.__dict__.get("findings")) for record in caplog.records]
+    assert kinds == [("made_anew", 2), ("records_lost", 1), (None, None)]
+
+
 def test_accept_prints_first_what_it_would_mean(tmp_path: Path) -> None:
     Reader(tmp_path).looks(a_log((6, 9)))
     Reader(tmp_path, "projections").looks(a_log((0, 3)))
