@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 
 from postcall.doctor.examination import examine
@@ -24,6 +25,7 @@ from postcall.supervisor import postcall_command
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import WEBHOOKS
+from tests.broker.admin import wait_for_leaders
 from tests.postcall.test_known_log_comparison import a_log, remembered
 from tests.streams.loopback import response, serving
 
@@ -93,6 +95,7 @@ async def test_a_log_that_loses_what_was_acknowledged_fails(log_address: str, tm
     flushing_never = {"flush.messages": "9223372036854775807"}
     async with open_admin(LogConnection(log_address)) as admin:
         await admin.create_topics([NewTopic(WEBHOOKS.name, 4, 1, topic_configs=flushing_never)])
+    await wait_for_leaders(log_address, *(TopicPartition(WEBHOOKS.name, number) for number in range(4)))
     findings = await examined(tmp_path, POSTCALL_KAFKA=log_address)
     assert states_of(findings, "durability") == ["failed"]
     assert "flush.messages=1" in said_by(findings, "durability")
