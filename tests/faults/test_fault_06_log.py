@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 _SILENCE_S = 60
 _ABSENCE_S = 5
-# What a busy machine may add to a deadline; far below the silence, which an answer that hangs waits for.
-_MARGIN_S = 12.0
+# What a busy machine adds to a deadline while it is offered all those bodies: 3.4 s were seen.
+_MARGIN_S = 6.0
 # 384 MiB are offered at once; the door holds 192 MiB of bodies at most.
 _FLOOD_REQUESTS = 96
 _FLOOD_BODY_BYTES = 4 * 1024 * 1024
-_MOST_MEMORY_MB = 380
+_MOST_MEMORY_MB = 320
 
 
 async def test_fault_06_a_log_that_is_silent_for_a_minute_and_then_killed_loses_nothing(

@@ -18,7 +18,7 @@ from tests.faults.proxy import Proxy
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 # What a busy machine adds to a deadline.
-_MARGIN_S = 12.0
+_MARGIN_S = 3.0
 _MOST_MEMORY_MB = 150
 # Longer than a request to the log may take before it is given up.
 _HALF_OPEN_S = 12
