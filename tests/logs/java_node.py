@@ -125,9 +125,10 @@ class JavaNode:
 
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = (*self._run, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings))
+        # With `=`, since one in 64 ids begins with a dash.
+        arguments = ("format", f"--cluster-id={cluster_id}", "-c", str(self._settings), *self._format_options)
         formatted = subprocess.run(
-            (*tool, *self._format_options),
+            (*self._run, "kafka.tools.StorageTool", *arguments),
             capture_output=True, text=True, timeout=START_LIMIT_S, check=False, cwd=self._folder,
         )  # fmt: skip
         if formatted.returncode != 0:
