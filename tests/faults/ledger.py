@@ -20,6 +20,7 @@ import httpx
 from postcall.simulator.posting import RECEIPT_HEADER
 from postcall.simulator.schedule import Delivery
 from postcall.simulator.signing import SIGNATURE_HEADER, sign
+from tests.faults.pacing import pace
 from tests.waiting import eventually
 
 SECRET = "whsec_faults"
@@ -133,7 +134,7 @@ class Load:
         self._posting: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        waiting = self._paced()
+        waiting = pace(self._deliveries, interval_s=self._interval_s, stopped=self._stopped)
         self._posting = [asyncio.create_task(self._post(waiting)) for _ in range(self._lanes)]
         return self
 
@@ -154,21 +155,6 @@ class Load:
         seconds = round(time.monotonic() - began_at_s, 1)
         await eventually(lambda: len(self.ledger.accepted) >= before + more, timeout_s=timeout_s)
         return seconds
-
-    def _paced(self) -> Iterator[tuple[Delivery, float]]:
-        """Each delivery with the moment at which it is due; after an outage there is no rush to catch up.
-
-        Once stopped: what is left of the sessions that were begun, at once.
-        """
-        begun: set[str] = set()
-        due_s = time.monotonic()
-        for delivery in self._deliveries:
-            if not self._stopped.is_set():
-                due_s = max(due_s + self._interval_s, time.monotonic())
-                begun.add(delivery.session_id)
-            if delivery.session_id in begun:
-                yield delivery, due_s
-        assert self._stopped.is_set(), "the load ended before the test: plan more calls"
 
     async def _post(self, waiting: Iterator[tuple[Delivery, float]]) -> None:
         async with httpx.AsyncClient(base_url=self._url, timeout=_PATIENCE_S, trust_env=False) as client:

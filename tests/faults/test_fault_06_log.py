@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 _SILENCE_S = 60
 _ABSENCE_S = 5
-# What a busy machine adds to a deadline while it is offered all those bodies: 3.4 s were seen.
+# What a busy machine adds to a deadline.
 _MARGIN_S = 6.0
 # 384 MiB are offered at once; the door holds 192 MiB of bodies at most.
 _FLOOD_REQUESTS = 96
@@ -41,14 +41,17 @@ async def test_fault_06_a_log_that_is_silent_for_a_minute_and_then_killed_loses_
             resumes_at_s = time.monotonic() + _SILENCE_S
             own_kafka.pause()
             record_property("memory of all processes under a flood, MB more", round(await hold_silence(pipeline, load)))
-            await asyncio.sleep(resumes_at_s - time.monotonic())
+            flooded_until_s = time.monotonic()
+            assert flooded_until_s < resumes_at_s, "an answer to the flood hung"
+            await asyncio.sleep(resumes_at_s - flooded_until_s)
             own_kafka.resume()
             record_property("accepting again after a silence, s", await load.until_accepted(more=50))
             own_kafka.kill()
             await asyncio.sleep(_ABSENCE_S)
             await asyncio.to_thread(own_kafka.start)
             record_property("accepting again after a kill, s", await load.until_accepted(more=50))
-            slowest_s = max(request.seconds for request in load.ledger.requests)
+            # What was asked within the flood waited for its bodies to be sent, which says nothing of the door.
+            slowest_s = max(one.seconds for one in load.ledger.requests if one.asked_at_s > flooded_until_s)
             assert slowest_s < APPEND_DEADLINE_S + _MARGIN_S, "an answer hung"
         record_property("all read after, s", await pipeline.until_drained())
         await hold_oracle(pipeline, load.ledger)

@@ -13,6 +13,7 @@ import httpx
 
 from postcall.simulator.schedule import Delivery
 from tests.faults.ledger import Ledger
+from tests.faults.pacing import pace
 from tests.waiting import eventually
 
 _LANES = 16
@@ -43,7 +44,7 @@ class SpreadLoad:
         self._posting: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        waiting = self._paced()
+        waiting = pace(self._deliveries, interval_s=self._interval_s, stopped=self._stopped)
         self._posting = [asyncio.create_task(self._post(waiting)) for _ in range(_LANES)]
         return self
 
@@ -67,18 +68,6 @@ class SpreadLoad:
             return len(self.ledger.accepted) >= wanted
 
         await eventually(are_accepted, timeout_s=60)
-
-    def _paced(self) -> Iterator[tuple[Delivery, float]]:
-        """Each delivery with the moment at which it is due; once stopped, what is left of the sessions begun."""
-        begun: set[str] = set()
-        due_s = time.monotonic()
-        for delivery in self._deliveries:
-            if not self._stopped.is_set():
-                due_s = max(due_s + self._interval_s, time.monotonic())
-                begun.add(delivery.session_id)
-            if delivery.session_id in begun:
-                yield delivery, due_s
-        assert self._stopped.is_set(), "the load ended before the test: plan more calls"
 
     async def _post(self, waiting: Iterator[tuple[Delivery, float]]) -> None:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
