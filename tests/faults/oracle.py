@@ -18,7 +18,8 @@ from postcall.kafka import open_admin, open_consumer, to_record
 from postcall.log_connection import LogConnection
 from postcall.records import Record
 from postcall.simulator.schedule import Schedule
-from postcall.topics import WEBHOOKS
+from postcall.topics import WEBHOOKS, Topic
+from tests.faults.effects import Outcomes
 from tests.faults.ledger import Ledger, Request
 from tests.faults.pipelines import Pipeline
 from tests.waiting import eventually
@@ -102,6 +103,15 @@ async def read_topic(log: LogConnection, topic: str) -> list[Record]:
             for batch in (await consumer.getmany(timeout_ms=1000)).values():
                 records.extend(to_record(message) for message in batch)
         return records
+
+
+async def read_outcomes(log: LogConnection, topic: Topic) -> Outcomes:
+    """When each outcome of a topic was sent to the log."""
+    outcomes: dict[str, list[float]] = {}
+    for record in await read_topic(log, topic.name):
+        # The log cuts off what is less than a millisecond.
+        outcomes.setdefault((record.key or b"").decode(), []).append(record.timestamp_ms / 1000 + 0.001)
+    return outcomes
 
 
 def _trace(receipt_id: str | None, request: Request) -> tuple[str | None, bytes | None, str]:

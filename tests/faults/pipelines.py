@@ -9,23 +9,23 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from postcall.demo.settling import read_progress
 from postcall.errors import PostcallError
 from postcall.known_log.acceptance import read_held
 from postcall.known_log.comparison import Finding
 from postcall.lag import read_log_state
 from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
-from postcall.service import open_listener
-from postcall.simulator.schedule import plan_schedule
-from postcall.simulator.vendor import Vendor, api_url_of
+from postcall.simulator.vendor import Vendor
 from postcall.supervisor import postcall_command
 from tests.faults.ledger import SECRET, Ledger, Load
+from tests.faults.vendor import API_KEY
 from tests.ingest.processes import make_ingest, until_ready
 from tests.pipeline.processes import descendants_of
 from tests.waiting import eventually
@@ -65,6 +65,11 @@ class Pipeline:
             yield
         finally:
             _signal_all(readers, signal.SIGCONT)
+
+    def kill_all(self) -> None:
+        """kill -9 of every process at once: an embedded log, too, and who watches over all."""
+        # Parents first: who is dead starts nobody again.
+        _signal_all([self.pid, *descendants_of(self.pid)], signal.SIGKILL)
 
     def memory_mb(self) -> float:
         """What all services and stages hold in memory."""
@@ -108,6 +113,23 @@ class Pipeline:
         await eventually(is_drained, timeout_s=timeout_s)
         return round(time.monotonic() - began_at_s, 1)
 
+    async def until_settled(self, *, timeout_s: float = 90.0) -> None:
+        """Return once everything is read, done and projected: downloads and model calls, too."""
+        was_settled = False
+
+        async def is_settled() -> bool:
+            nonlocal was_settled
+            before, was_settled = was_settled, await self._has_done_all()
+            # Twice in a row, as above.
+            return before and was_settled
+
+        await eventually(is_settled, timeout_s=timeout_s)
+
+    async def _has_done_all(self) -> bool:
+        with contextlib.suppress(PostcallError):
+            return (await read_progress(self.api, self.log)).is_settled
+        return False
+
     async def _has_read_all(self) -> bool:
         # The stages first: what they append meanwhile is unread then.
         with contextlib.suppress(PostcallError):
@@ -145,18 +167,14 @@ async def running_door(log_address: str) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def running_vendor(*, calls: int, seed: int) -> AsyncIterator[Vendor]:
-    """A vendor with so many calls to tell of, who outlives pipelines."""
-    listener = open_listener("127.0.0.1", 0)
-    schedule = plan_schedule(calls, seed=seed, api_url=api_url_of(listener))
-    async with Vendor(schedule, api_key="key", listener=listener) as vendor:
-        yield vendor
+async def running_pipeline(
+    log_address: str | None, data_dir: Path, vendor: Vendor, **environment: str
+) -> AsyncIterator[Pipeline]:
+    """`postcall up` that is up; stopped with the block, if it has not been killed.
 
-
-@contextlib.asynccontextmanager
-async def running_pipeline(log_address: str, data_dir: Path, vendor: Vendor) -> AsyncIterator[Pipeline]:
-    """`postcall up --kafka` that is up; stopped with the block."""
-    async with _running_up(log_address, data_dir, vendor) as pid:
+    :param log_address: of a Kafka; None = it starts the embedded log itself.
+    """
+    async with _running_up(log_address, data_dir, {**_environment_for(vendor), **environment}) as pid:
         addresses = json.loads((data_dir / "postcall.json").read_text())
         async with PrivateApi(addresses["private"]) as api:
             yield Pipeline(
@@ -164,10 +182,20 @@ async def running_pipeline(log_address: str, data_dir: Path, vendor: Vendor) -> 
                 data_dir=data_dir,
                 ingest=addresses["ingest"],
                 private=addresses["private"],
-                log=LogConnection(log_address),
+                log=LogConnection(addresses["log"]),
                 api=api,
                 vendor=vendor,
             )
+
+
+def _environment_for(vendor: Vendor) -> dict[str, str]:
+    return {
+        "LAYERCODE_WEBHOOK_SECRET": SECRET,
+        "LAYERCODE_API_KEY": API_KEY,
+        "LAYERCODE_API_URL": vendor.api_url,
+        "POSTCALL_ENV_FILE": "",
+        "POSTCALL_CONFIG": os.devnull,
+    }
 
 
 def output_file(data_dir: Path) -> Path:
@@ -176,15 +204,9 @@ def output_file(data_dir: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _running_up(log_address: str, data_dir: Path, vendor: Vendor) -> AsyncIterator[int]:
-    options = ("--kafka", log_address, "--data-dir", str(data_dir), "--host", "127.0.0.1")
-    environment = {
-        "LAYERCODE_WEBHOOK_SECRET": SECRET,
-        "LAYERCODE_API_KEY": "key",
-        "LAYERCODE_API_URL": vendor.api_url,
-        "POSTCALL_ENV_FILE": "",
-        "POSTCALL_CONFIG": os.devnull,
-    }
+async def _running_up(log_address: str | None, data_dir: Path, environment: Mapping[str, str]) -> AsyncIterator[int]:
+    log = ("--kafka", log_address) if log_address else ("--broker-port", "0")
+    options = (*log, "--data-dir", str(data_dir), "--host", "127.0.0.1")
     with output_file(data_dir).open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *postcall_command("up", *options, "--port", "0", "--private-port", "0"),

@@ -14,7 +14,8 @@ import pytest
 from ingest.appender import APPEND_DEADLINE_S
 from tests.faults.ledger import Load
 from tests.faults.oracle import hold_oracle
-from tests.faults.pipelines import Pipeline, running_pipeline, running_vendor
+from tests.faults.pipelines import Pipeline, running_pipeline
+from tests.faults.vendor import running_vendor
 from tests.logs.java_node import JavaNode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

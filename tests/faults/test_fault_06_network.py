@@ -12,8 +12,9 @@ import pytest
 
 from ingest.appender import APPEND_DEADLINE_S
 from tests.faults.oracle import hold_oracle
-from tests.faults.pipelines import running_pipeline, running_vendor
+from tests.faults.pipelines import running_pipeline
 from tests.faults.proxy import Proxy
+from tests.faults.vendor import running_vendor
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

@@ -14,7 +14,8 @@ from postcall.topics import EVENTS, STAGE_INPUTS, WEBHOOKS, stage_group
 from tests.faults.alterations import delete_records, end_offsets, forget_groups
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import hold_log, hold_tables, read_topic
-from tests.faults.pipelines import load_door, running_door, running_pipeline, running_vendor
+from tests.faults.pipelines import load_door, running_door, running_pipeline
+from tests.faults.vendor import running_vendor
 from tests.logs.java_node import JavaNode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -16,7 +16,8 @@ from postcall.topics import STAGE_INPUTS, WEBHOOKS
 from tests.faults.alterations import make_topic_anew
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import hash_tables, hold_log, hold_oracle, hold_rebuild, hold_tables, read_topic
-from tests.faults.pipelines import Pipeline, running_pipeline, running_vendor
+from tests.faults.pipelines import Pipeline, running_pipeline
+from tests.faults.vendor import running_vendor
 from tests.logs.java_node import JavaNode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -11,7 +11,8 @@ import pytest
 from postcall.topics import ALL_TOPICS, STAGE_INPUTS
 from tests.faults.alterations import add_partitions
 from tests.faults.oracle import hold_oracle
-from tests.faults.pipelines import running_pipeline, running_vendor
+from tests.faults.pipelines import running_pipeline
+from tests.faults.vendor import running_vendor
 from tests.logs.java_node import JavaNode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -9,14 +9,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from postcall.demo.settling import read_progress
 from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
-from postcall.service import open_listener
-from postcall.simulator.schedule import plan_schedule
-from postcall.simulator.vendor import Vendor, api_url_of
 from postcall.stage_groups import read_stage_groups
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
@@ -24,12 +19,11 @@ from postcall.topics import STAGE_INPUTS, WEBHOOKS
 from tests.faults.ledger import SECRET, Ledger
 from tests.faults.oracle import hold_log, hold_tables, read_topic
 from tests.faults.pipelines import Pipeline
+from tests.faults.vendor import API_KEY, WatchedVendor, running_vendor
 from tests.scaling.doors import SpreadLoad
 from tests.scaling.model import Model, running_model
 from tests.scaling.services import Service, services
 from tests.waiting import eventually
-
-_KEY: Final = "key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +33,7 @@ class Cluster:
     log: LogConnection
     data_dir: Path
     services: Mapping[str, Service]
-    vendor: Vendor
+    vendor: WatchedVendor
     model: Model
 
     def load(self, *, rate_per_s: float) -> SpreadLoad:
@@ -58,7 +52,7 @@ class Cluster:
     @property
     def downloads(self) -> Counter[str]:
         """How often the recording of each session was fetched by now."""
-        return Counter(self.vendor.sessions.recordings_served)
+        return self.vendor.downloads.counts
 
     async def take_over_s(self, *, members: int) -> dict[str, float]:
         """After how many seconds from now each stage is shared by just so many members."""
@@ -81,21 +75,10 @@ class Cluster:
             pipeline = Pipeline(
                 pid=0, data_dir=self.data_dir, ingest="", private=private, log=self.log, api=api, vendor=self.vendor
             )
-            await self._until_settled(api)
+            await pipeline.until_settled()
             stored = await read_topic(self.log, WEBHOOKS.name)
             hold_log(stored, ledger)
             await hold_tables(pipeline, ledger, webhooks=len(stored))
-
-    async def _until_settled(self, api: PrivateApi) -> None:
-        was_settled = False
-
-        async def is_settled() -> bool:
-            nonlocal was_settled
-            settled_before, was_settled = was_settled, (await read_progress(api, self.log)).is_settled
-            # Twice in a row: between two looks a stage may have passed work on to the next one.
-            return settled_before and was_settled
-
-        await eventually(is_settled, timeout_s=60)
 
 
 @asynccontextmanager
@@ -103,15 +86,12 @@ async def running_cluster(log_address: str, data_dir: Path, *, calls: int, seed:
     """Two doors, two trees of stages, the projections; all are ready, and share the partitions."""
     log = LogConnection(log_address)
     await create_topics(log, TopicSettings(partitions=4))
-    listener = open_listener("127.0.0.1", 0)
-    schedule = plan_schedule(calls, seed=seed, api_url=api_url_of(listener))
-    async with Vendor(schedule, api_key=_KEY, listener=listener) as vendor, running_model() as model:
+    async with running_vendor(calls=calls, seed=seed) as vendor, running_model(vendor.schedule) as model:
         environment = {
             "LAYERCODE_WEBHOOK_SECRET": SECRET,
-            "LAYERCODE_API_KEY": _KEY,
+            "LAYERCODE_API_KEY": API_KEY,
             "LAYERCODE_API_URL": vendor.api_url,
-            "OPENAI_API_KEY": "sk-none",
-            "OPENAI_BASE_URL": model.url,
+            **model.environment,
         }
         with services(log_address, data_dir, environment) as members:
             await asyncio.gather(*(member.until_ready() for member in members.values()))
