@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from postcall.messages import Message, derive_id, sha256_hex
@@ -11,6 +12,21 @@ from postcall.topics import DEAD_LETTERS, Topic
 
 #: What kind of failure it was, so that a person knows whom to ask.
 ErrorClass = Literal["signature", "unreadable", "schema", "vendor", "model", "store", "bug"]
+
+
+#: The header of a request that was set aside and is asked for again.
+RETRY_OF: Final = "ce_retryof"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Which dead letter is tried again, and how often its record had failed by then."""
+
+    id: UUID
+    attempts: int
+
+    def __str__(self) -> str:
+        return f"{self.id}/{self.attempts}"
 
 
 class DeadLetter(Message):
@@ -52,3 +68,12 @@ def dead_letter(record: Record, *, stage: str, error_class: ErrorClass, reason: 
         kafka_offset=record.offset,
         attempts=attempts,
     )
+
+
+def read_retry(record: Record) -> Retry | None:
+    """Which dead letter is tried again with this record, if it says so in words that can be read."""
+    identity, _, attempts = (record.header(RETRY_OF) or "").partition("/")
+    try:
+        return Retry(id=UUID(identity), attempts=int(attempts))
+    except ValueError:
+        return None

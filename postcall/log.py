@@ -13,7 +13,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from postcall.dead_letters import DeadLetter
+from postcall.dead_letters import RETRY_OF, DeadLetter, Retry
+from postcall.decisions import DeadLetterResolved, ReplayFinished, ReplayPaused, ReplayStarted
 from postcall.errors import UnreadableRecord
 from postcall.events import (
     ClientDataReceived,
@@ -36,6 +37,7 @@ from postcall.outcomes import (
 )
 from postcall.records import NewRecord, Position, Record
 from postcall.requests import AnalyzeSession, DownloadRecording
+from postcall.topics import Topic
 
 _MESSAGE_TYPES: Final[tuple[type[Message], ...]] = (
     SessionStarted,
@@ -55,6 +57,10 @@ _MESSAGE_TYPES: Final[tuple[type[Message], ...]] = (
     AnalysisFailed,
     AnalysisDeferred,
     DeadLetter,
+    DeadLetterResolved,
+    ReplayStarted,
+    ReplayPaused,
+    ReplayFinished,
 )
 #: Every type that a record of the log may have, by its CloudEvents name.
 MESSAGE_TYPES: Final[dict[str, type[Message]]] = {kind.__name__: kind for kind in _MESSAGE_TYPES}
@@ -72,12 +78,22 @@ class Envelope:
     position: Position
 
 
-def encode(message: Message, *, source: str, time: datetime, causation: Position | None = None) -> NewRecord:
+def encode(
+    message: Message,
+    *,
+    source: str,
+    time: datetime,
+    causation: Position | None = None,
+    topic: Topic | None = None,
+    retry_of: Retry | None = None,
+) -> NewRecord:
     """Seal a message into a record for its topic.
 
     :param source: who says it: the vendor's name for domain events, else the stage's.
     :param time: when it became known; part of no identity.
     :param causation: the record that led here, for people to follow.
+    :param topic: where it goes; None = where its type is at home.
+    :param retry_of: the dead letter that is tried again with this record.
     """
     kind = type(message).__name__
     attributes = {
@@ -90,9 +106,10 @@ def encode(message: Message, *, source: str, time: datetime, causation: Position
         "ce_dataschema": f"{kind}/{message.schema_version}",
         "content-type": "application/json",
         "ce_causation": str(causation) if causation else None,
+        RETRY_OF: str(retry_of) if retry_of else None,
     }
     return NewRecord(
-        topic=message.topic.name,
+        topic=(topic or message.topic).name,
         key=message.subject.encode() if message.subject is not None else None,
         value=message.canonical_json(),
         headers=tuple((name, value.encode()) for name, value in attributes.items() if value is not None),

@@ -1,9 +1,10 @@
 """What every long-running process of postcall does the same way: listen, say that it is ready, beat, stop in order.
 
 A parent hands its child one end of a socket pair, the *lifeline* (`POSTCALL_LIFELINE_FD`). The child writes `READY`
-once it serves, `HELD` and a reason when it may not go on until a person has decided something, `READY` again when it
-goes on, and `BEAT` every few seconds; end of file on either side means that the other process is gone. So a child
-ends with its parent even after `kill -9`, and a silent child is noticed. Without a parent the lifeline is inert.
+once it serves, `HELD` and a reason when it may not go on until a person has decided something, `PAUSED` and a reason
+while something that it needs fails, `READY` again when it goes on, and `BEAT` every few seconds; end of file on either
+side means that the other process is gone. So a child ends with its parent even after `kill -9`, and a silent child is
+noticed. Without a parent the lifeline is inert.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Lifeline:
         self.stopping = asyncio.Event()
         self._connection = connection
         self._is_ready = False
+        self._is_paused = False
 
     def ready(self) -> None:
         """Tell the parent that this process serves; call it when it is true, and again after having been held."""
@@ -49,6 +51,16 @@ class Lifeline:
         """Tell the parent that this process lives, and stands still until a person has decided something."""
         self._is_ready = False
         self._send(f"HELD {' '.join(reason.split())}\n".encode())
+
+    def paused(self, reason: str | None) -> None:
+        """Tell the parent that this process, which served, waits for something that fails; None = it goes on."""
+        if reason is None:
+            if self._is_paused:
+                self._is_paused = False
+                self.ready()
+        elif self._is_ready or self._is_paused:
+            self._is_ready, self._is_paused = False, True
+            self._send(f"PAUSED {' '.join(reason.split())}\n".encode())
 
     async def keep(self) -> None:
         """Beat, and watch for the parent's end, until cancelled."""

@@ -3,8 +3,8 @@
 A child has a process group of its own, so Ctrl-C reaches only the parent, which then stops all in order; the
 lifeline (see `postcall.service`) tells readiness, silence and death both ways. A child that ends after it was once
 ready is started again with growing pauses; one that never became ready stops the start-up. A child that is *held* lives
-and waits for a person: it counts as started, and is left alone. What children write to
-stdout goes to stderr: stdout is for data.
+and waits for a person, one that is *paused* for something that it needs: both count as started, and are left alone.
+What children write to stdout goes to stderr: stdout is for data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ START_LIMIT_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
-State = Literal["starting", "ready", "held", "silent", "exited", "stopped"]
+State = Literal["starting", "ready", "paused", "held", "silent", "exited", "stopped"]
 
 
 class ChildFailed(PostcallError):
@@ -55,7 +55,7 @@ class Child:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateChange:
-    """What the supervisor tells whoever listens, and logs. `reason` says why a child is held."""
+    """What the supervisor tells whoever listens, and logs. `reason` says why a child is held or paused."""
 
     name: str
     state: State
@@ -101,7 +101,7 @@ class Supervisor:
         return next((keeper.pid for keeper in self._keepers if keeper.child.name == name), None)
 
     def _announce(self, change: StateChange) -> None:
-        level = logging.WARNING if change.state in {"held", "silent", "exited"} else logging.INFO
+        level = logging.WARNING if change.state in {"paused", "held", "silent", "exited"} else logging.INFO
         facts = {"action": f"child_{change.state}", "child": change.name, "child_pid": change.pid}
         if change.exit_code is not None:
             facts["exit_code"] = change.exit_code
@@ -223,6 +223,8 @@ class _Keeper:
             self._announce(StateChange(name=self.child.name, state="ready", pid=process.pid))
         elif kind == "HELD":
             self._announce(StateChange(name=self.child.name, state="held", pid=process.pid, reason=reason))
+        elif kind == "PAUSED":
+            self._announce(StateChange(name=self.child.name, state="paused", pid=process.pid, reason=reason))
         else:
             return
         if not self._first_ready.done():

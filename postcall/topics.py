@@ -46,11 +46,23 @@ RECORDING_REQUESTS = Topic(
 ANALYSIS_REQUESTS = Topic(
     name="postcall.analysis-requests", key="session id", holds="transcripts to analyze, as JSON", is_primary=False
 )
+ANALYSIS_BACKFILL = Topic(
+    name="postcall.analysis-backfill",
+    key="session id",
+    holds="transcripts to analyze once no live one waits, as JSON",
+    is_primary=False,
+)
 RECORDINGS = Topic(
     name="postcall.recordings", key="session id", holds="what became of each download, as JSON", is_primary=True
 )
 INSIGHTS = Topic(
     name="postcall.insights", key="session id", holds="what became of each analysis, as JSON", is_primary=True
+)
+DECISIONS = Topic(
+    name="postcall.decisions",
+    key="subject",
+    holds="what people decided, and the runs that they began, as JSON",
+    is_primary=True,
 )
 DEAD_LETTERS = Topic(
     name="postcall.dead-letters",
@@ -64,12 +76,14 @@ ALL_TOPICS: tuple[Topic, ...] = (
     EVENTS,
     RECORDING_REQUESTS,
     ANALYSIS_REQUESTS,
+    ANALYSIS_BACKFILL,
     RECORDINGS,
     INSIGHTS,
+    DECISIONS,
     DEAD_LETTERS,
 )
 
-#: What each stage reads; `stage_group` names its consumer group.
+#: What each stage consumes; `stage_group` names its consumer group.
 STAGE_INPUTS: dict[str, Topic] = {
     "normalize": WEBHOOKS,
     "plan": EVENTS,

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from postcall.dead_letters import dead_letter
+from postcall.crash_points import reach
+from postcall.dead_letters import ErrorClass, read_retry
+from postcall.decisions import DeadLetterResolved
 from postcall.errors import UnreadableRecord
 from postcall.log import encode, open_record
 from postcall.outcomes import AnalysisDeferred, Outcome, RecordingDeferred
@@ -20,41 +22,65 @@ from postcall.records import NewRecord, Record
 from postcall.requests import Request
 from postcall.topics import Topic
 from streams.appender import Appender, require_fitting
-from streams.failures import describe_failure, format_frames, is_dependency_failure, pause_after
+from streams.breaker import Breaker
+from streams.failures import (
+    CRASHED,
+    MAX_CRASHES,
+    MAX_FAILURES,
+    describe_failure,
+    format_frames,
+    is_dependency_failure,
+    pause_after,
+)
+from streams.set_aside import set_aside
 from streams.work_index import Work, WorkIndex
-from streams.worker import Worker
+from streams.worker import Blame, Performed, Worker
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Request)
 
-#: After so many failures of our own in a row, a request is set aside.
-MAX_FAILURES = 5
-# How often a request is tried while the log or the disk is at fault, as the number of failures to wait for.
-_DEPENDENCY_PAUSE = 5
-
 
 class Conclusions(Generic[R]):
     """Does claimed work for one slow stage."""
 
-    def __init__(self, worker: Worker[R], *, index: WorkIndex, appender: Appender) -> None:
+    def __init__(self, worker: Worker[R], *, index: WorkIndex, appender: Appender, breaker: Breaker) -> None:
         self._worker = worker
         self._index = index
         self._appender = appender
-        self._is_impaired = False
+        self._breaker = breaker
 
     async def conclude(self, work: Work) -> None:
-        """Perform a request once. It ends as done or as waiting, or is cancelled and stays as running."""
+        """Perform a request once. It ends as done, set aside or waiting, or is cancelled and stays as running."""
+        if work.crashes >= MAX_CRASHES:
+            await self._set_aside(work, error_class="bug", reason=CRASHED, attempts=MAX_CRASHES)
+            return
         try:
-            request = read_request(work.record, self._worker.requests)
-            outcome = await self._worker.perform(request, attempt=work.attempts + 1)  # type: ignore[arg-type]  # the topic says so
-            answer = self._encode(work, outcome)
+            performed = await self._perform(work)
+            answer = self._encode(work, performed.outcome)
         except Exception as error:  # noqa: BLE001 - the worker's own code may fail in any way
             await self._note_failure(work, error)
             return
-        await self._insist(lambda: self._appender.append([answer]))
-        await self._insist(lambda: self._note_outcome(outcome))
-        self._say_recovered()
+        reach("after_perform_before_outcome", who=self._worker.stage)
+        if performed.blame is not None and self._is_held_up(work, performed.blame):
+            await self._put_back(work, failures=work.failures, pause_s=0)
+            return
+        await self._insist(work, lambda: self._appender.append([answer, *_resolve(work, performed.outcome)]))
+        reach("after_outcome_before_index", who=self._worker.stage)
+        await self._insist(work, lambda: self._note_outcome(performed.outcome))
+        if performed.blame is None:
+            self._breaker.note_success(work.key)
+
+    async def _perform(self, work: Work) -> Performed:
+        request = read_request(work.record, self._worker.requests)
+        async with asyncio.timeout(self._worker.limit_s):
+            return await self._worker.perform(request, attempt=work.attempts + 1)  # type: ignore[arg-type]  # the topic says so
+
+    def _is_held_up(self, work: Work, blame: Blame) -> bool:
+        self._breaker.note_failure(
+            work.key, blame.reason, is_certain=blame.is_certain, retry_after_s=blame.retry_after_s
+        )
+        return self._breaker.is_open
 
     def _encode(self, work: Work, outcome: Outcome) -> NewRecord:
         answered = (outcome.topic, outcome.request_id, outcome.attempt)
@@ -69,8 +95,9 @@ class Conclusions(Generic[R]):
 
     async def _note_failure(self, work: Work, error: Exception) -> None:
         if is_dependency_failure(error):
-            self._say_impaired(error)
-            await self._insist(lambda: self._put_back(work, failures=work.failures, pause=_DEPENDENCY_PAUSE))
+            reason = f"the log or the disk failed: {describe_failure(error)}"
+            self._breaker.note_failure(work.key, reason, is_certain=True)
+            await self._put_back(work, failures=work.failures, pause_s=0)
             return
         failures = work.failures + 1
         logger.error(
@@ -79,36 +106,45 @@ class Conclusions(Generic[R]):
             extra={
                 "action": "work_failed",
                 "stage": self._worker.stage,
-                "request_id": str(work.request_id),
+                "request_id": work.key,
                 "failures": failures,
                 "frames": format_frames(error),
             },
         )
-        if failures < MAX_FAILURES:
-            await self._insist(lambda: self._put_back(work, failures=failures, pause=failures))
-        else:
-            await self._set_aside(work, error)
+        is_worn_out = failures >= MAX_FAILURES and self._breaker.is_alone_at_fault(work.key)
+        if is_worn_out:
+            error_class: ErrorClass = self._worker.error_class if isinstance(error, TimeoutError) else "bug"
+            await self._set_aside(work, error_class=error_class, reason=describe_failure(error), attempts=failures)
+            return
+        # Worn out, and no other gets through: it is not this request that is at fault.
+        reason = f"our own code failed: {describe_failure(error)}"
+        self._breaker.note_failure(work.key, reason, is_certain=failures >= MAX_FAILURES)
+        await self._put_back(work, failures=min(failures, MAX_FAILURES - 1), pause_s=pause_after(failures))
 
-    async def _set_aside(self, work: Work, error: Exception) -> None:
-        letter = dead_letter(
+    async def _set_aside(self, work: Work, *, error_class: ErrorClass, reason: str, attempts: int) -> None:
+        retry = read_retry(work.record)
+        letter = set_aside(
             work.record,
             stage=self._worker.stage,
-            error_class="bug",
-            reason=describe_failure(error),
-            attempts=MAX_FAILURES,
+            error_class=error_class,
+            reason=reason,
+            attempts=attempts + (retry.attempts if retry else 0),
         )
-        record = encode(letter, source=self._worker.stage, time=datetime.now(UTC), causation=work.record.position)
-        await self._insist(lambda: self._appender.append([record]))
-        await self._insist(lambda: self._finish(work))
+        await self._insist(work, lambda: self._appender.append([letter]))
+        await self._insist(work, lambda: self._note_set_aside(work.record))
+        self._breaker.forget(work.key)
 
-    async def _put_back(self, work: Work, *, failures: int, pause: int) -> None:
-        not_before_ms = now_ms() + round(1000 * pause_after(pause))
-        self._index.put_back(work.request_id, failures=failures, not_before_ms=not_before_ms)
+    async def _put_back(self, work: Work, *, failures: int, pause_s: float) -> None:
+        async def put_back() -> None:
+            not_before_ms = now_ms() + round(1000 * pause_s)
+            self._index.put_back(work.request_id, failures=failures, not_before_ms=not_before_ms)
 
-    async def _finish(self, work: Work) -> None:
-        self._index.finish(work.request_id)
+        await self._insist(work, put_back)
 
-    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _note_set_aside(self, record: Record) -> None:
+        self._index.set_aside_at(record.topic, record.partition, record.offset)
+
+    async def _insist(self, work: Work, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step, again and again while the log or the disk is at fault: what was paid for is not dropped."""
         failures = 0
         while True:
@@ -117,35 +153,32 @@ class Conclusions(Generic[R]):
             except Exception as error:
                 if not is_dependency_failure(error):
                     raise
-                self._say_impaired(error)
                 failures += 1
+                reason = f"the log or the disk failed: {describe_failure(error)}"
+                self._breaker.note_failure(work.key, reason, is_certain=True)
                 await asyncio.sleep(pause_after(failures))
             else:
                 return
 
-    def _say_impaired(self, error: Exception) -> None:
-        if not self._is_impaired:
-            self._is_impaired = True
-            logger.error(
-                "Stage waits for the log or the disk: %s",
-                describe_failure(error),
-                extra={"action": "paused", "stage": self._worker.stage},
-            )
 
-    def _say_recovered(self) -> None:
-        if self._is_impaired:
-            self._is_impaired = False
-            logger.info("Stage goes on", extra={"action": "resumed", "stage": self._worker.stage})
+def _resolve(work: Work, outcome: Outcome) -> list[NewRecord]:
+    """What an outcome says of the dead letter that was tried again with this request."""
+    retry = read_retry(work.record)
+    if retry is None or not outcome.is_final:
+        return []
+    decision = DeadLetterResolved(dead_letter_id=retry.id, attempts=retry.attempts, resolution="replayed")
+    return [encode(decision, source="replay", time=datetime.now(UTC), causation=work.record.position)]
 
 
 def read_request(record: Record, topic: Topic) -> Request:
     """The request in a record.
 
+    :param topic: where requests of its type are at home.
     :raises UnreadableRecord: it holds something else.
     """
     message = open_record(record).message
     if not isinstance(message, Request) or message.topic != topic:
-        raise UnreadableRecord(f"The record holds {type(message).__name__}, which does not belong into {topic.name}.")
+        raise UnreadableRecord(f"The record holds {type(message).__name__}, which does not belong into {record.topic}.")
     return message
 
 

@@ -17,6 +17,12 @@ from postcall.errors import LogUnavailable, PostcallError
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
+#: After so many failures of our own code a record is set aside, if others get through.
+MAX_FAILURES = 3
+#: After so many processes that ended while they worked on it, a record is set aside without being tried again.
+MAX_CRASHES = 3
+CRASHED = f"The process ended {MAX_CRASHES} times while it worked on this record; it was not tried again."
+
 #: What the operating system says when the machine, not the work, is at fault.
 _MACHINE_FAULTS: Final = frozenset(
     {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -34,6 +40,8 @@ def describe_failure(error: BaseException) -> str:
     """One line for a log or a dead letter: our own words, else the exception's type and where it was raised."""
     if isinstance(error, PostcallError):
         return str(error)
+    if isinstance(error, TimeoutError):
+        return "It did not end in time."
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -46,7 +54,7 @@ def format_frames(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
-def pause_after(failures: int) -> float:
+def pause_after(failures: int, *, longest_s: float = _LONGEST_PAUSE_S) -> float:
     """Seconds to wait after so many failures in a row: growing, and jittered so that processes do not march in step."""
-    longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures, 16))
-    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    grown_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(failures, 16))
+    return grown_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

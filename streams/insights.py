@@ -1,37 +1,37 @@
 """The worker of the insights stage: `AnalyzeSession` in; extracted, skipped, failed or deferred out.
 
-With a key the model answers, without one the local rules do. A model that is busy or down is asked again with growing
-pauses, a bounded number of times. A model that refuses the key, the account or its own name is no fault of the call: as
-long as it does, no analysis fails; one call every few minutes tries whether a person has mended it, and the log says
-so at each.
+With a key the model answers, without one the local rules do. A model that does not answer this call is asked again with
+growing pauses, a bounded number of times. One that answers no call at all, or refuses the key, the account or its own
+name, is blamed itself: the stage then pauses, and no analysis fails for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
+from postcall.dead_letters import ErrorClass
 from postcall.errors import SettingsError
 from postcall.outcomes import AnalysisDeferred, AnalysisFailed, AnalysisSkipped, InsightExtracted, Outcome
 from postcall.requests import AnalyzeSession
 from postcall.settings import Configuration, Settings
-from postcall.topics import ANALYSIS_REQUESTS, INSIGHTS, Topic
+from postcall.topics import ANALYSIS_BACKFILL, ANALYSIS_REQUESTS, INSIGHTS, Topic
 from streams.analyzers import ANALYZERS
 from streams.analyzers.base import Engine, Extracted, Failed, Skipped, Transcript, Unavailable, Usage, Verdict
 from streams.analyzers.budget import DailyBudget
 from streams.analyzers.prices import find_price
 from streams.analyzers.settings import InsightSettings
 from streams.retries import Backoff
+from streams.worker import Blame, Performed
 
 logger = logging.getLogger(__name__)
 
 #: Eight attempts take about ten minutes.
 _BACKOFF: Final = Backoff(first_s=2.0, factor=2.3, cap_s=300.0, retry_after_cap_s=900.0)
-#: How long to leave a model alone that a person has to mend.
-OPERATOR_PAUSE: Final = timedelta(minutes=5)
+# An answer that cannot be used is repaired twice.
+_CALLS_PER_ANALYSIS: Final = 3
+_CLOSING_S: Final = 60.0
 
 
 class InsightsWorker:
@@ -39,19 +39,18 @@ class InsightsWorker:
 
     stage = "insights"
     requests: Topic = ANALYSIS_REQUESTS
+    bulk_requests: Topic | None = ANALYSIS_BACKFILL
     outcomes: Topic = INSIGHTS
+    error_class: ErrorClass = "model"
 
-    def __init__(self, configuration: Configuration, *, operator_pause: timedelta = OPERATOR_PAUSE) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         self._settings = configuration.read(Settings)
         self._limits = configuration.read(InsightSettings)
         self.concurrency = self._settings.analysis_concurrency
         self._analyzers = {(analyzer.name, analyzer.revision): analyzer for analyzer in ANALYZERS}
-        self._operator_pause = operator_pause
+        self.limit_s = _CALLS_PER_ANALYSIS * self._limits.analysis_timeout_s + _CLOSING_S
         self._engine: Engine | None = None
         self._budget: DailyBudget | None = None
-        # Of this process alone: attempts count the pauses for a person too, and those must not use up the tries.
-        self._failures: Counter[UUID] = Counter()
-        self._refusal: tuple[datetime, str] | None = None
 
     async def open(self) -> None:
         """See the protocol."""
@@ -65,15 +64,13 @@ class InsightsWorker:
         if self._engine is not None:
             await self._engine.close()
 
-    async def perform(self, request: AnalyzeSession, *, attempt: int) -> Outcome:
+    async def perform(self, request: AnalyzeSession, *, attempt: int) -> Performed:
         """See the protocol."""
         verdict = await self._judge(request)
         self._account(verdict)
         outcome = self._conclude(request, attempt, verdict)
-        if outcome.is_final:
-            self._failures.pop(request.request_id, None)
         _log(outcome)
-        return outcome
+        return Performed(outcome=outcome, blame=_blame(verdict))
 
     async def _judge(self, request: AnalyzeSession) -> Verdict:
         analyzer = self._analyzers.get((request.analyzer, request.revision))
@@ -85,8 +82,6 @@ class InsightsWorker:
         now = datetime.now(UTC)
         if self._budget is not None and request.trigger == "live" and self._budget.is_spent(now):
             return Skipped(reason="budget")
-        if self._refusal is not None and now < self._refusal[0]:
-            return Unavailable(reason=self._refusal[1], needs_operator=True)
         assert self._engine is not None, "perform before open"  # noqa: S101 - a broken contract is a bug
         return await self._engine.analyze(analyzer, transcript)
 
@@ -98,38 +93,30 @@ class InsightsWorker:
     def _conclude(self, request: AnalyzeSession, attempt: int, verdict: Verdict) -> Outcome:
         match verdict:
             case Extracted():
-                self._refusal = None
                 return InsightExtracted(**_shared(request, attempt, verdict.usage), result=verdict.result)
             case Skipped():
                 return AnalysisSkipped(**_shared(request, attempt, None), reason=verdict.reason)
             case Failed():
                 return AnalysisFailed(**_shared(request, attempt, verdict.usage), reason=verdict.reason)
-            case Unavailable(needs_operator=True):
-                return self._wait_for_operator(request, attempt, verdict)
             case Unavailable():
                 return self._try_later(request, attempt, verdict)
 
-    def _wait_for_operator(self, request: AnalyzeSession, attempt: int, verdict: Unavailable) -> Outcome:
-        now = datetime.now(UTC)
-        if self._refusal is None or now >= self._refusal[0]:
-            self._refusal = (now + self._operator_pause, verdict.reason)
-            logger.error("Analyses wait until somebody acts: %s", verdict.reason, extra={"action": "model_refused"})
-        return AnalysisDeferred(
-            **_shared(request, attempt, verdict.usage), not_before=self._refusal[0], reason=verdict.reason
-        )
-
     def _try_later(self, request: AnalyzeSession, attempt: int, verdict: Unavailable) -> Outcome:
-        self._failures[request.request_id] += 1
-        failures = self._failures[request.request_id]
-        if failures >= self._limits.analysis_max_attempts:
-            reason = f"given up after {failures} attempts: {verdict.reason}"
+        if attempt >= self._limits.analysis_max_attempts:
+            reason = f"given up after {attempt} attempts: {verdict.reason}"
             return AnalysisFailed(**_shared(request, attempt, verdict.usage), reason=reason)
-        pause_s = _BACKOFF.pause_s(failures, retry_after_s=verdict.retry_after_s)
+        pause_s = _BACKOFF.pause_s(attempt, retry_after_s=verdict.retry_after_s)
         return AnalysisDeferred(
             **_shared(request, attempt, verdict.usage),
             not_before=datetime.now(UTC) + timedelta(seconds=pause_s),
             reason=verdict.reason,
         )
+
+
+def _blame(verdict: Verdict) -> Blame | None:
+    if not isinstance(verdict, Unavailable):
+        return None
+    return Blame(reason=verdict.reason, is_certain=verdict.concerns_all, retry_after_s=verdict.retry_after_s)
 
 
 def _open_engine(settings: Settings, limits: InsightSettings) -> Engine:

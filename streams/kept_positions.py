@@ -32,7 +32,6 @@ CREATE TABLE positions (
     PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 """
-_SCHEMA_VERSION = 2
 _COLUMNS = "topic, partition, next_offset, record_checksum, cluster_id, topic_id, partition_count, is_proven"
 
 
@@ -119,14 +118,6 @@ def open_stage_file(path: Path, *, schema: str, version: int) -> sqlite3.Connect
             return _open(path, schema, version)
     except sqlite3.OperationalError as error:
         raise StageFileUnusable(f"{path} cannot be used: {error}.") from error
-
-
-def open_positions(path: Path) -> sqlite3.Connection:
-    """Open a file that has positions alone.
-
-    :raises StageFileUnusable: the disk refuses.
-    """
-    return open_stage_file(path, schema=POSITIONS_SCHEMA, version=_SCHEMA_VERSION)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,
             hold=Hold(f"{name}-{slot}", data_dir=settings.data_dir, on_held=lifeline.held),
+            on_pause=lifeline.paused,
         )
         exit_code = 0
     finally:
@@ -132,30 +133,39 @@ async def _supervise(
 
 
 class _Word:
-    """Tells this process's parent whether all stages run, or which of them are held and why."""
+    """Tells this process's parent whether all stages run, or which of them are held or pause, and why."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
         self._held: dict[str, str] = {}
+        self._paused: dict[str, str] = {}
         self._is_given = False
 
     def give(self) -> None:
         """All stages have been started: say how it is, and from now on what becomes of it."""
         self._is_given = True
         if self._held:
-            self._lifeline.held("; ".join(f"{name}: {reason}" for name, reason in self._held.items()))
-        else:
-            self._lifeline.ready()
+            self._lifeline.held(_list(self._held))
+            return
+        self._lifeline.ready()
+        self._lifeline.paused(_list(self._paused) if self._paused else None)
 
     def note(self, change: StateChange) -> None:
         """Hear of a stage's new state; one that is started again is held until it says otherwise."""
-        before = dict(self._held)
+        before = (dict(self._held), dict(self._paused))
         if change.state == "held":
             self._held[change.name] = change.reason or ""
+        elif change.state == "paused":
+            self._paused[change.name] = change.reason or ""
         elif change.state == "ready":
             self._held.pop(change.name, None)
-        if self._is_given and self._held != before:
+            self._paused.pop(change.name, None)
+        if self._is_given and (self._held, self._paused) != before:
             self.give()
+
+
+def _list(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
 async def _start_all(supervisors: Mapping[str, Supervisor], children: Sequence[Child]) -> None:

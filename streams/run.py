@@ -22,6 +22,7 @@ from postcall.known_log.hold import Hold
 from postcall.known_log.watch import WATCH_INTERVAL_S
 from postcall.log_connection import LogConnection
 from streams.assignments import Assignments
+from streams.breaker import Breaker, Pauses
 from streams.errors import StageCrashed
 from streams.failures import describe_failure
 from streams.faust_app import build_app
@@ -48,19 +49,23 @@ async def run_stage(
     on_ready: Callable[[], None],
     stopping: asyncio.Event,
     hold: Hold | None = None,
+    on_pause: Callable[[str | None], None] = lambda _: None,
     watch_interval_s: float = WATCH_INTERVAL_S,
 ) -> None:
     """Run a stage until `stopping` is set.
 
     :param directory: where Faust keeps its files.
     :param hold: holds the stage, before it reads, while the log is not the one that it knows; None = that is raised.
+    :param on_pause: called with the reason when the stage pauses, and with None when it goes on.
     :raises StageCrashed: its consumer failed, or the log became another one.
     :raises LogMismatch: the log is not the one that it knows, and nothing holds it.
     :raises PostcallError: the stage cannot run; says why.
     """
     stop = asyncio.create_task(stopping.wait())
     check = LogCheck(stage, log=log, hold=hold, watch_interval_s=watch_interval_s)
-    consume = asyncio.create_task(_consume(stage, check, partial(build_app, log=log, directory=directory), on_ready))
+    pauses = Pauses(on_pause)
+    build = partial(build_app, log=log, directory=directory)
+    consume = asyncio.create_task(_consume(stage, check, build, on_ready, pauses))
     try:
         await asyncio.wait([stop, consume], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -71,15 +76,18 @@ async def run_stage(
         raise result
 
 
-async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Callable[[], None]) -> None:
+async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Callable[[], None], pauses: Pauses) -> None:
+    intake_breaker = Breaker(stage.name, tell=pauses.listen("records"))
+    if stage.breaker is not None:
+        stage.breaker.tell = pauses.listen("work")
     async with _opened(stage):
         log = await check.until_known()
         assignments = Assignments(stage, on_ready=on_ready)
-        intake = Intake(stage, until_owned=assignments.until_owned)
+        intake = Intake(stage, until_owned=assignments.until_owned, breaker=intake_breaker)
         app = build(stage, intake.receive)
         assignments.listen(app)
         started = asyncio.Event()
-        running = [intake.run(), assignments.follow(), check.until_changed(log)]
+        running = [intake.run(), assignments.follow(), check.until_changed(log), stage.tend()]
         if stage.vigil is not None:
             running.append(stage.vigil.keep())
         # The app last: whatever ends first ends it too, and of several reasons the first is told.

@@ -1,7 +1,9 @@
 """Slow stages: requests are filed in a short body, and worked on beside it.
 
 `take` files; one task claims what is due, as far as there are free slots, and starts it. Nothing polls: that task
-sleeps until the earliest `not_before`, or until something is filed, concluded or assigned.
+sleeps until the earliest `not_before`, or until something is filed, concluded or assigned. Live requests go before
+those in bulk, which never have the last free slot. What a process ended with, and what is tried while the breaker is
+open, runs alone.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 from uuid import UUID
 
-from postcall.dead_letters import DeadLetter
+from postcall.dead_letters import DeadLetter, ErrorClass
 from postcall.errors import UnreadableRecord
 from postcall.log import open_record
 from postcall.log_connection import LogConnection
@@ -24,11 +26,13 @@ from postcall.records import Record
 from postcall.requests import Request
 from postcall.topics import DEAD_LETTERS, Topic
 from streams.appender import Appender
+from streams.breaker import Breaker
+from streams.bulk_intake import BulkIntake
 from streams.catch_up import catch_up
 from streams.conclusions import Conclusions, note_outcome, now_ms, read_request
 from streams.failures import describe_failure, format_frames, pause_after
+from streams.set_aside import set_aside
 from streams.stage import Stage
-from streams.transform import refuse
 from streams.vigil import Vigil
 from streams.work_index import Work, WorkIndex
 from streams.worker import Worker
@@ -45,20 +49,29 @@ class SlowStage(Stage, Generic[R]):
     """Runs a `Worker` on a topic of requests."""
 
     vigil: Vigil
+    breaker: Breaker
 
     def __init__(self, worker: Worker[R], *, log: LogConnection, directory: Path, vigil: Vigil | None = None) -> None:
         self.name = worker.stage
         self._worker = worker
         self._log = log
-        self._index = WorkIndex(directory / f"{worker.stage}.sqlite3", requests_topic=worker.requests.name)
+        self._lanes = (worker.requests, *([worker.bulk_requests] if worker.bulk_requests else ()))
+        self._index = WorkIndex(directory / f"{worker.stage}.sqlite3", lanes=[topic.name for topic in self._lanes])
         self.positions = self._index.positions
+        self.journal = self._index.journal
         self.vigil = vigil or Vigil()
+        self.breaker = Breaker(worker.stage)
         self._appender = Appender(log)
-        self._conclusions = Conclusions(worker, index=self._index, appender=self._appender)
+        self._conclusions = Conclusions(worker, index=self._index, appender=self._appender, breaker=self.breaker)
+        self._bulk = (
+            BulkIntake(worker.bulk_requests, log=log, positions=self.positions, file=self.take)
+            if worker.bulk_requests
+            else None
+        )
         self._owned: set[int] = set()
         self._slots = asyncio.Semaphore(worker.concurrency)
         self._changed = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Work] = {}
         self._dispatching: asyncio.Task[None] | None = None
 
     @property
@@ -69,7 +82,7 @@ class SlowStage(Stage, Generic[R]):
     @property
     def follows(self) -> tuple[Topic, ...]:
         """Requests, outcomes and dead letters, in the order in which they are caught up with."""
-        return (self._worker.requests, self._worker.outcomes, DEAD_LETTERS)
+        return (*self._lanes, self._worker.outcomes, DEAD_LETTERS)
 
     @property
     def index(self) -> WorkIndex:
@@ -88,12 +101,17 @@ class SlowStage(Stage, Generic[R]):
     async def close(self) -> None:
         """Cancel what still runs; its requests are then claimed again after the start."""
         self.drain()
-        for task in self._running:
+        running = list(self._running)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self._worker.close()
         self._index.close()
         await self._appender.close()
+
+    async def tend(self) -> None:
+        """Read the requests in bulk."""
+        await (self._bulk.run() if self._bulk else super().tend())
 
     async def catch_up(self, partition: int) -> None:
         """Read this partition's requests, outcomes and dead letters up to now."""
@@ -108,11 +126,17 @@ class SlowStage(Stage, Generic[R]):
     def own(self, partition: int) -> None:
         """Begin to work on this partition's requests."""
         self._owned.add(partition)
-        self._changed.set()
+        self._tell_owned()
 
     def disown(self, partitions: frozenset[int]) -> None:
         """Claim nothing more of these partitions."""
         self._owned -= partitions
+        self._tell_owned()
+
+    def _tell_owned(self) -> None:
+        if self._bulk is not None:
+            self._bulk.own(frozenset(self._owned))
+        self._changed.set()
 
     def drain(self) -> None:
         """Claim nothing more at all."""
@@ -132,13 +156,20 @@ class SlowStage(Stage, Generic[R]):
             try:
                 filed.append((read_request(record, self._worker.requests).request_id, record))
             except UnreadableRecord as error:
-                letters.append(refuse(record, stage=self.name, error_class="unreadable", error=error))
+                letters.append(set_aside(record, stage=self.name, error_class="unreadable", reason=str(error)))
         await self._appender.append(letters)
         with self._index.transaction():
             for request_id, record in filed:
                 self._index.file(request_id, record)
             self.positions.advance(records)
         self._changed.set()
+
+    async def set_aside(self, record: Record, *, error_class: ErrorClass, reason: str, attempts: int) -> None:
+        """Append the dead letter of a record that could not even be filed."""
+        letter = set_aside(record, stage=self.name, error_class=error_class, reason=reason, attempts=attempts)
+        await self._appender.append([letter])
+        with self._index.transaction():
+            self.positions.advance([record])
 
     def _note(self, record: Record) -> None:
         """One record of the log, while catching up. What cannot be read here is dealt with by who consumes it."""
@@ -150,8 +181,8 @@ class SlowStage(Stage, Generic[R]):
             self._index.file(message.request_id, record)
         elif isinstance(message, Outcome) and message.topic == self._worker.outcomes:
             note_outcome(self._index, message)
-        elif isinstance(message, DeadLetter) and message.kafka_topic == self._worker.requests.name:
-            self._index.finish_at(message.kafka_partition, message.kafka_offset)
+        elif isinstance(message, DeadLetter) and message.kafka_topic in {topic.name for topic in self._lanes}:
+            self._index.set_aside_at(message.kafka_topic, message.kafka_partition, message.kafka_offset)
 
     async def _dispatch(self) -> None:
         while True:
@@ -162,8 +193,7 @@ class SlowStage(Stage, Generic[R]):
                 self._slots.release()
                 raise
             task = asyncio.create_task(self._conclude(work))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running[task] = work
 
     async def _next_due(self) -> Work:
         failures = 0
@@ -172,8 +202,7 @@ class SlowStage(Stage, Generic[R]):
             if self.vigil.is_broken:
                 await asyncio.get_running_loop().create_future()  # until cancelled: the process ends
             try:
-                work = self._index.claim_due(self._owned, now_ms=now_ms())
-                due_ms = None if work else self._index.earliest_due_ms(self._owned)
+                work, wait_s = self._claim()
             except Exception as error:  # noqa: BLE001 - the stage must go on looking for work
                 self._say_failed(error, is_first=not failures)
                 failures += 1
@@ -181,8 +210,28 @@ class SlowStage(Stage, Generic[R]):
                 continue
             if work is not None:
                 return work
-            wait_s = None if due_ms is None else min(max(0.0, (due_ms - now_ms()) / 1000), _LONGEST_WAIT_S)
             await self._until_changed(wait_s)
+
+    def _claim(self) -> tuple[Work | None, float | None]:
+        """What may begin now; else for how long to wait, unless something changes before."""
+        if self._running and (self.breaker.is_open or self._has_suspect()):
+            return None, None
+        if self.breaker.is_open and self.breaker.pause_s:
+            return None, self.breaker.pause_s
+        suspect = self._index.claim_suspect(self._owned)
+        if suspect is not None:
+            return suspect, None
+        found = self._index.claim_due(self._owned, now_ms=now_ms(), lanes=None if self._may_take_bulk() else 1)
+        if isinstance(found, Work):
+            return found, None
+        return None, None if found is None else min(max(0.0, (found - now_ms()) / 1000), _LONGEST_WAIT_S)
+
+    def _has_suspect(self) -> bool:
+        return any(work.crashes for work in self._running.values()) or self._index.has_suspects(self._owned)
+
+    def _may_take_bulk(self) -> bool:
+        in_bulk = sum(work.lane > 0 for work in self._running.values())
+        return in_bulk < max(1, self._worker.concurrency - 1)
 
     async def _until_changed(self, limit_s: float | None) -> None:
         try:
@@ -200,6 +249,8 @@ class SlowStage(Stage, Generic[R]):
             with contextlib.suppress(sqlite3.Error):
                 self._index.put_back(work.request_id, failures=work.failures, not_before_ms=not_before_ms)
         finally:
+            # Before others hear of it: whether anything runs decides what may begin.
+            self._running.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
             self._slots.release()
             self._changed.set()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from postcall.dead_letters import ErrorClass
 from postcall.records import Record
 from postcall.topics import STAGE_INPUTS, Topic, stage_group
+from streams.breaker import Breaker
+from streams.journal import Journal
 from streams.kept_positions import KeptPositions
 from streams.vigil import Vigil
 
@@ -33,10 +37,16 @@ class Stage(ABC):
 
     What may raise
     - Records that cannot be read are the stage's business: it sets them aside as dead letters and returns.
-    - Anything that `take` raises means: our own code, the log or the disk failed. The caller pauses, says so once, and
-      calls again with the first of the same records alone, for as long as it takes: nothing is skipped and nothing is
-      set aside for a fault of ours.
-    - What `open` and `catch_up` raise ends the process.
+    - Anything that `take` raises means: our own code, the log or the disk failed. The caller calls again with the same
+      records, one by one. It pauses, and says so once, for as long as the log or the disk fails, or as our code fails
+      with one record after the other: nothing is skipped and nothing is set aside meanwhile. A record that alone fails,
+      again and again, while others get through, is given to `set_aside`.
+    - What `open`, `catch_up` and `tend` raise ends the process.
+
+    What a crash means
+    - What `take` is called with is noted in `journal` before. After a process that ended meanwhile, those records are
+      taken one by one, and one that has ended the process too often is given to `set_aside` without being tried again.
+    - A `take` that loops is such a crash: the process is killed when its event loop is silent for too long.
     """
 
     #: Names the consumer group, the files and the log lines.
@@ -45,6 +55,10 @@ class Stage(ABC):
     vigil: Vigil | None = None
     #: What it remembers of the log; kept by the stage itself, and compared with the log before it reads.
     positions: KeptPositions
+    #: What it is working on; kept by the caller of `take`, in the stage's own file.
+    journal: Journal
+    #: Tells whether slow work pauses; None = there is none.
+    breaker: Breaker | None = None
 
     @property
     def reads(self) -> Topic:
@@ -70,6 +84,7 @@ class Stage(ABC):
     def forget(self) -> None:
         """Know nothing of the log any more: it is another one. Called before anything is consumed."""
         self.positions.forget()
+        self.journal.forget()
 
     async def close(self) -> None:  # noqa: B027 - as above
         """Let go of everything, within a few seconds; called after the last `take`."""
@@ -79,6 +94,10 @@ class Stage(ABC):
 
         :raises StageCrashed: the log has changed since it was looked at.
         """
+
+    async def tend(self) -> None:
+        """What there is to do beside `take`, until cancelled."""
+        await asyncio.get_running_loop().create_future()
 
     def own(self, partition: int) -> None:  # noqa: B027 - as above
         """Begin to act on this partition."""
@@ -91,6 +110,17 @@ class Stage(ABC):
 
     async def finish(self, limit_s: float) -> None:  # noqa: B027 - as above
         """Let slow work that is under way end, for so long; what takes longer goes on, and may be done twice."""
+
+    def gets_through(self, record: Record) -> bool:  # noqa: ARG002 - what cannot fail need not look
+        """Whether our own code gets through this record; has no effect, and never raises."""
+        return True
+
+    @abstractmethod
+    async def set_aside(self, record: Record, *, error_class: ErrorClass, reason: str, attempts: int) -> None:
+        """Append the dead letter of a record that could not be taken, durably.
+
+        :raises LogUnavailable: it may be appended all the same; so may it be again.
+        """
 
     @abstractmethod
     async def take(self, records: Sequence[Record]) -> None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from postcall.dead_letters import ErrorClass, dead_letter
-from postcall.errors import PostcallError, UnreadableRecord
-from postcall.log import encode
+from postcall.dead_letters import ErrorClass
+from postcall.errors import UnreadableRecord
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from streams.appender import Appender, require_fitting
 from streams.errors import RecordTooLarge
 from streams.failures import describe_failure
-from streams.kept_positions import KeptPositions, in_transaction, open_positions
+from streams.journal import JOURNAL_SCHEMA, Journal
+from streams.kept_positions import POSITIONS_SCHEMA, KeptPositions, in_transaction, open_stage_file
+from streams.set_aside import set_aside
 from streams.stage import Stage
 
 logger = logging.getLogger(__name__)
 
-_LATEST_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_SCHEMA_VERSION = 3
 
 #: Derives what follows from one record; always the same from the same record.
 #: It raises UnreadableRecord for one that says nothing it can use, and anything else only by a fault of our own.
@@ -39,8 +39,11 @@ class TransformStage(Stage):
         self.name = name
         self._derive = derive
         self._appender = Appender(log)
-        self._database = open_positions(directory / f"{name}.sqlite3")
+        self._database = open_stage_file(
+            directory / f"{name}.sqlite3", schema=POSITIONS_SCHEMA + JOURNAL_SCHEMA, version=_SCHEMA_VERSION
+        )
         self.positions = KeptPositions(self._database)
+        self.journal = Journal(self._database)
         self._has_missed = False
 
     async def close(self) -> None:
@@ -52,6 +55,22 @@ class TransformStage(Stage):
         """Derive, append, and wait for the acknowledgements."""
         await self._appender.append([derived for record in records for derived in self._derive_or_refuse(record)])
         self._note_read(records)
+
+    def gets_through(self, record: Record) -> bool:
+        """Derive, and append nothing."""
+        try:
+            self._derive(record)
+        except UnreadableRecord:
+            return True
+        except Exception:  # noqa: BLE001 - it is asked whether there is one
+            return False
+        return True
+
+    async def set_aside(self, record: Record, *, error_class: ErrorClass, reason: str, attempts: int) -> None:
+        """Append the dead letter."""
+        letter = set_aside(record, stage=self.name, error_class=error_class, reason=reason, attempts=attempts)
+        await self._appender.append([letter])
+        self._note_read([record])
 
     def _note_read(self, records: Sequence[Record]) -> None:
         try:
@@ -74,20 +93,7 @@ class TransformStage(Stage):
             for new_record in derived:
                 require_fitting(new_record)
         except UnreadableRecord as error:
-            derived = [refuse(record, stage=self.name, error_class="unreadable", error=error)]
+            derived = [set_aside(record, stage=self.name, error_class="unreadable", reason=str(error))]
         except RecordTooLarge as error:
-            derived = [refuse(record, stage=self.name, error_class="schema", error=error)]
+            derived = [set_aside(record, stage=self.name, error_class="schema", reason=str(error))]
         yield from derived
-
-
-def refuse(record: Record, *, stage: str, error_class: ErrorClass, error: PostcallError) -> NewRecord:
-    """Set a record aside: the dead letter to append, at the time at which the record itself came."""
-    logger.warning("Record set aside: %s", error, extra={"action": "dead_lettered", "position": str(record.position)})
-    letter = dead_letter(record, stage=stage, error_class=error_class, reason=str(error))
-    return encode(letter, source=stage, time=_appended_at(record), causation=record.position)
-
-
-def _appended_at(record: Record) -> datetime:
-    # A producer may write any number there; one that is no date must not stop the stage.
-    milliseconds = min(max(record.timestamp_ms, 0), _LATEST_MS)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

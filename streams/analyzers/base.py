@@ -86,8 +86,8 @@ class Unavailable:
 
     reason: str
     retry_after_s: float | None = None
-    #: A key, a name or a bill is wrong: it stays so until a person acts, and it is the same for every call.
-    needs_operator: bool = False
+    #: It is the same for every call: nobody listens, or a key, a name or a bill is wrong until a person acts.
+    concerns_all: bool = False
     usage: Usage | None = None
 
 

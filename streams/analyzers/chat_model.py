@@ -157,6 +157,6 @@ def _with_usage(verdict: Failed | Unavailable, meter: _Meter) -> Failed | Unavai
     return Unavailable(
         reason=verdict.reason,
         retry_after_s=verdict.retry_after_s,
-        needs_operator=verdict.needs_operator,
+        concerns_all=verdict.concerns_all,
         usage=usage if meter.calls else None,
     )

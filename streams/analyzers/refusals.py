@@ -34,7 +34,7 @@ def judge_error(error: OpenAIError, *, now: datetime) -> Failed | Unavailable:
         case APIStatusError():
             return _judge_status(error, now)
         case APIConnectionError():
-            return Unavailable(reason="no connection to the model's API")
+            return Unavailable(reason="no connection to the model's API", concerns_all=True)
         case _:
             return Unavailable(reason=f"the model's API did not answer as it should ({type(error).__name__})")
 
@@ -42,9 +42,9 @@ def judge_error(error: OpenAIError, *, now: datetime) -> Failed | Unavailable:
 def _judge_status(error: APIStatusError, now: datetime) -> Failed | Unavailable:
     status = error.status_code
     if status in _NEEDS_OPERATOR:
-        return Unavailable(reason=f"{_NEEDS_OPERATOR[status]} (HTTP {status})", needs_operator=True)
+        return Unavailable(reason=f"{_NEEDS_OPERATOR[status]} (HTTP {status})", concerns_all=True)
     if error.code == "insufficient_quota":
-        return Unavailable(reason="the account with the model's API has no credit left", needs_operator=True)
+        return Unavailable(reason="the account with the model's API has no credit left", concerns_all=True)
     if status in _TRANSIENT or status >= 500:
         retry_after_s = read_retry_after(error.response.headers.get("retry-after"), now=now)
         return Unavailable(reason=f"the model's API answered HTTP {status}", retry_after_s=retry_after_s)
@@ -61,6 +61,6 @@ def _judge_request(error: APIStatusError) -> Failed | Unavailable:
     if error.code in _WRONG_SETTINGS or error.param == "response_format":
         named = error.code or error.param
         return Unavailable(
-            reason=f"the model does not accept such requests (HTTP {status}, {named})", needs_operator=True
+            reason=f"the model does not accept such requests (HTTP {status}, {named})", concerns_all=True
         )
     return Failed(reason=f"the model's API answered HTTP {status}")

@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from streams.recordings.errors import KeyRefused, NotYet, RecordingUnobtainable
+from streams.recordings.errors import KeyRefused, NotYet, RecordingUnobtainable, ServerTroubled
 from streams.retries import read_retry_after
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -37,7 +37,8 @@ def check_answer(response: httpx.Response, *, max_bytes: int, now: datetime) -> 
     elif status in _NOT_READY or status >= 500 or status < 400:
         words = _NOT_READY.get(status, "the server is in trouble" if status >= 500 else "no recording")
         retry_after_s = read_retry_after(response.headers.get("retry-after"), now=now)
-        raise NotYet(f"The vendor answered HTTP {status}: {words}.", retry_after_s=retry_after_s)
+        kind = ServerTroubled if status == 429 or status >= 500 else NotYet
+        raise kind(f"The vendor answered HTTP {status}: {words}.", retry_after_s=retry_after_s)
     elif status == 410:
         raise RecordingUnobtainable("The vendor has deleted the recording (HTTP 410).")
     else:

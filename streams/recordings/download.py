@@ -24,7 +24,7 @@ from streams.recordings.answers import (
     has_known_end,
     too_large,
 )
-from streams.recordings.errors import NotYet, RecordingUnobtainable
+from streams.recordings.errors import NotYet, RecordingUnobtainable, ServerTroubled, VendorUnreachable
 from streams.recordings.hops import Hop, first_hop, host_of, next_hop, resolve_public
 from streams.recordings.settings import RecordingSettings
 from streams.recordings.store import PartFile, run_blocking
@@ -74,9 +74,9 @@ class Downloader:
         except TimeoutError:
             raise NotYet(f"The download took longer than {deadline_s:g} s.") from None
         except httpx.TimeoutException:
-            raise NotYet("The server fell silent.") from None
+            raise ServerTroubled("The server fell silent.") from None
         except httpx.TransportError as error:
-            raise NotYet(f"The connection failed or was cut off ({type(error).__name__}).") from None
+            raise ServerTroubled(f"The connection failed or was cut off ({type(error).__name__}).") from None
 
     @asynccontextmanager
     async def _open(self, access: RecordingAccess) -> AsyncIterator[httpx.Response]:
@@ -95,7 +95,10 @@ class Downloader:
     async def _request(self, hop: Hop, headers: Mapping[str, str]) -> httpx.Response:
         if hop.is_trusted:
             request = self._vendor.build_request("GET", hop.url, headers={**_PLAIN, **headers})
-            return await self._vendor.send(request, stream=True)
+            try:
+                return await self._vendor.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise VendorUnreachable(f"{hop.url.host} cannot be reached ({type(error).__name__}).") from None
         return await self._request_elsewhere(hop.url)
 
     async def _request_elsewhere(self, url: httpx.URL) -> httpx.Response:

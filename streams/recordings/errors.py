@@ -21,6 +21,14 @@ class NotYet(DownloadError):
         self.retry_after_s = retry_after_s
 
 
+class ServerTroubled(NotYet):
+    """The server does not do what it should; other recordings may have the same trouble."""
+
+
+class VendorUnreachable(ServerTroubled):
+    """Nothing listens at the vendor's own address; no recording can be had."""
+
+
 class KeyRefused(RecordingUnobtainable):
     """The vendor refused the request."""
 

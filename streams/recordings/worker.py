@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from postcall.dead_letters import ErrorClass
 from postcall.errors import PostcallError
 from postcall.outcomes import Outcome, RecordingDeferred, RecordingFailed, RecordingStored
 from postcall.requests import DownloadRecording
@@ -21,16 +22,19 @@ from postcall.settings import Configuration, Settings
 from postcall.sources import load_sources
 from postcall.topics import RECORDING_REQUESTS, RECORDINGS, Topic
 from streams.recordings.download import Downloader
-from streams.recordings.errors import KeyRefused, NotYet, RecordingUnobtainable
+from streams.recordings.errors import KeyRefused, NotYet, RecordingUnobtainable, ServerTroubled, VendorUnreachable
 from streams.recordings.settings import RecordingSettings, missing_keys
 from streams.recordings.store import RecordingStore, recording_uri, run_blocking
 from streams.recordings.wav import NotWav, WavHeader, read_wav_header
 from streams.retries import Backoff
+from streams.worker import Blame, Performed
 
 logger = logging.getLogger(__name__)
 
 #: The first retries come quickly; ten attempts take about a quarter of an hour.
 _BACKOFF: Final = Backoff(first_s=1.0, factor=2.25, cap_s=300.0, retry_after_cap_s=900.0)
+# What comes after the last byte: reading the header, and the file's way to its final name.
+_CLOSING_S: Final = 60.0
 
 
 class RecordingsWorker:
@@ -38,12 +42,15 @@ class RecordingsWorker:
 
     stage = "recordings"
     requests: Topic = RECORDING_REQUESTS
+    bulk_requests: Topic | None = None
     outcomes: Topic = RECORDINGS
+    error_class: ErrorClass = "vendor"
 
     def __init__(self, configuration: Configuration) -> None:
         settings = configuration.read(Settings)
         self.concurrency = settings.recording_concurrency
         self._limits = configuration.read(RecordingSettings)
+        self.limit_s = self._limits.recording_deadline_s + _CLOSING_S
         self._sources = load_sources(configuration)
         self._missing_keys = {name: missing_keys(configuration, name) for name in self._sources}
         self._store = RecordingStore(settings.data_dir)
@@ -66,16 +73,20 @@ class RecordingsWorker:
         if self._downloader is not None:
             await self._downloader.close()
 
-    async def perform(self, request: DownloadRecording, *, attempt: int) -> Outcome:
+    async def perform(self, request: DownloadRecording, *, attempt: int) -> Performed:
         """See the protocol."""
+        blame = None
         try:
             outcome = await self._obtain(request, attempt)
         except NotYet as error:
             outcome = self._defer(request, attempt, error)
+            blame = _blame(error)
         except RecordingUnobtainable as error:
-            outcome = _failed(request, attempt, self._explain(request, error))
+            reason = self._explain(request, error)
+            outcome = _failed(request, attempt, reason)
+            blame = Blame(reason=reason) if isinstance(error, KeyRefused) else None
         _log(outcome)
-        return outcome
+        return Performed(outcome=outcome, blame=blame)
 
     async def _obtain(self, request: DownloadRecording, attempt: int) -> Outcome:
         uri = recording_uri(request)
@@ -114,6 +125,13 @@ class RecordingsWorker:
         if names:
             return f"{error} {' and '.join(names)} is not set."
         return f"{error} Is the API key right, and may it read this recording?"
+
+
+def _blame(error: NotYet) -> Blame | None:
+    if not isinstance(error, ServerTroubled):
+        return None
+    is_certain = isinstance(error, VendorUnreachable)
+    return Blame(reason=str(error), is_certain=is_certain, retry_after_s=error.retry_after_s)
 
 
 def _read_kept(path: Path) -> tuple[WavHeader, int, str] | None:

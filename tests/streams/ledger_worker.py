@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from postcall.dead_letters import ErrorClass
 from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.requests import DownloadRecording
@@ -16,9 +17,10 @@ from postcall.service import Lifeline, run_service
 from postcall.topics import RECORDING_REQUESTS, RECORDINGS, Topic
 from streams.run import run_stage
 from streams.slow_stage import SlowStage
+from streams.worker import Performed
 from tests.streams.requests import stored
 
-Answer = Callable[[DownloadRecording, int], Awaitable[Outcome]]
+Answer = Callable[[DownloadRecording, int], Awaitable[Outcome | Performed]]
 
 
 async def answer_stored(request: DownloadRecording, attempt: int) -> Outcome:
@@ -31,7 +33,10 @@ class LedgerWorker:
 
     stage = "recordings"
     requests: Topic = RECORDING_REQUESTS
+    bulk_requests: Topic | None = None
     outcomes: Topic = RECORDINGS
+    error_class: ErrorClass = "vendor"
+    limit_s = 60.0
 
     def __init__(self, ledger: Path, *, answer: Answer = answer_stored, concurrency: int = 4) -> None:
         self.concurrency = concurrency
@@ -44,13 +49,14 @@ class LedgerWorker:
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def perform(self, request: DownloadRecording, *, attempt: int) -> Outcome:
+    async def perform(self, request: DownloadRecording, *, attempt: int) -> Performed:
         """Note the request durably, then answer."""
         with self.ledger.open("a") as ledger:
             ledger.write(f"{request.session_id} {attempt}\n")
             ledger.flush()
             os.fsync(ledger.fileno())
-        return await self._answer(request, attempt)
+        answer = await self._answer(request, attempt)
+        return answer if isinstance(answer, Performed) else Performed(outcome=answer)
 
 
 def read_ledger(ledger: Path) -> Counter[str]:

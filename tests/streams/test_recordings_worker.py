@@ -57,7 +57,7 @@ async def perform(configuration: Configuration, url: str, *, attempt: int = 1) -
     await worker.open()
     try:
         request = DownloadRecording(session_id="session1", vendor="layercode", url=url)
-        return await worker.perform(request, attempt=attempt)
+        return (await worker.perform(request, attempt=attempt)).outcome
     finally:
         await worker.close()
 
@@ -257,7 +257,7 @@ async def test_a_recording_url_inwards_is_refused_without_a_connection(tmp_path:
 async def test_a_vendor_that_is_not_known_has_failed(tmp_path: Path, vendor: LoopbackServer) -> None:
     worker = RecordingsWorker(configure(tmp_path, vendor))
     request = DownloadRecording(session_id="session1", vendor="another", url=f"{vendor.origin}/v1/recording")
-    assert isinstance(await worker.perform(request, attempt=1), RecordingFailed)
+    assert isinstance((await worker.perform(request, attempt=1)).outcome, RecordingFailed)
 
 
 async def test_a_cancelled_download_leaves_nothing(tmp_path: Path, vendor: LoopbackServer) -> None:

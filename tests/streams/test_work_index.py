@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postcall.checksums import record_checksum
+from postcall.dead_letters import Retry
+from postcall.log import encode
+from postcall.records import Record
 from postcall.topics import RECORDING_REQUESTS
 from streams.errors import StageFileUnusable
-from streams.work_index import WorkIndex
+from streams.work_index import Work, WorkIndex
 from tests.streams.deliveries import read_back
-from tests.streams.requests import download, request_record
+from tests.streams.requests import AT, download, request_record
 
 Note = Callable[[WorkIndex], None]
 FAR_FUTURE_MS = 10**15
 
 
 def open_index(path: Path) -> WorkIndex:
-    return WorkIndex(path / "recordings.sqlite3", requests_topic=RECORDING_REQUESTS.name)
+    return WorkIndex(path / "recordings.sqlite3", lanes=[RECORDING_REQUESTS.name])
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def defer(number: int, attempt: int) -> Note:
 
 def claim_all(index: WorkIndex) -> list[tuple[str, int]]:
     claimed = []
-    while work := index.claim_due({0}, now_ms=FAR_FUTURE_MS):
+    while isinstance(work := index.claim_due({0}, now_ms=FAR_FUTURE_MS), Work):
         claimed.append((work.record.key.decode() if work.record.key else "", work.attempts))
     return claimed
 
@@ -56,7 +61,7 @@ def test_a_filed_request_is_claimed_once_with_its_record(index: WorkIndex) -> No
     record = read_back(request_record(7), partition=3, offset=21)
     index.file(download(7).request_id, record)
     work = index.claim_due({3}, now_ms=0)
-    assert work is not None
+    assert isinstance(work, Work)
     assert (work.request_id, work.record, work.attempts) == (download(7).request_id, record, 0)
     assert index.claim_due({3}, now_ms=FAR_FUTURE_MS) is None
 
@@ -64,7 +69,6 @@ def test_a_filed_request_is_claimed_once_with_its_record(index: WorkIndex) -> No
 def test_only_work_of_the_given_partitions_is_claimed(index: WorkIndex) -> None:
     file(1, partition=2)(index)
     assert index.claim_due({0, 1, 3}, now_ms=FAR_FUTURE_MS) is None
-    assert index.earliest_due_ms({0, 1, 3}) is None
     assert index.claim_due(set(), now_ms=FAR_FUTURE_MS) is None
 
 
@@ -77,10 +81,9 @@ def test_work_is_claimed_in_the_order_of_the_log(index: WorkIndex) -> None:
 def test_deferred_work_is_not_due_before_its_time(index: WorkIndex) -> None:
     file(1)(index)
     defer(1, 4)(index)
-    assert index.claim_due({0}, now_ms=3999) is None
-    assert index.earliest_due_ms({0}) == 4000
+    assert index.claim_due({0}, now_ms=3999) == 4000
     work = index.claim_due({0}, now_ms=4000)
-    assert work is not None
+    assert isinstance(work, Work)
     assert work.attempts == 4
 
 
@@ -98,7 +101,6 @@ def test_any_order_and_any_repetition_gives_the_same_work(
     index = open_index(tmp_path_factory.mktemp("index"))
     for name, attempt in notes:
         {"file": file(1), "defer": defer(1, attempt), "finish": finish(1)}[name](index)
-    assert index.is_done(download(1).request_id) is is_done
     assert claim_all(index) == ([] if is_done else [("s-1", 2)])
     index.close()
 
@@ -108,7 +110,7 @@ def test_what_was_running_is_work_again_after_a_crash(tmp_path: Path) -> None:
     file(1)(index)
     file(2)(index)
     finish(2)(index)
-    assert index.claim_due({0}, now_ms=0) is not None
+    assert isinstance(index.claim_due({0}, now_ms=0), Work)
     index.close()
     reopened = open_index(tmp_path)
     assert claim_all(reopened) == [("s-1", 0)]
@@ -161,19 +163,83 @@ def test_a_position_is_proven_until_it_moves(index: WorkIndex) -> None:
 def test_a_failure_of_ours_puts_work_back_until_later(index: WorkIndex) -> None:
     file(1)(index)
     work = index.claim_due({0}, now_ms=0)
-    assert work is not None
+    assert isinstance(work, Work)
     index.put_back(work.request_id, failures=2, not_before_ms=500)
-    assert index.claim_due({0}, now_ms=499) is None
+    assert index.claim_due({0}, now_ms=499) == 500
     again = index.claim_due({0}, now_ms=500)
-    assert again is not None
+    assert isinstance(again, Work)
     assert (again.failures, again.attempts) == (2, 0)
 
 
-def test_a_request_that_was_set_aside_is_done(index: WorkIndex) -> None:
+def test_a_request_that_was_set_aside_is_no_work_until_it_is_asked_for_again(index: WorkIndex) -> None:
     file(1)(index)
-    index.finish_at(0, 1)
+    index.set_aside_at(RECORDING_REQUESTS.name, 0, 1)
+    file(1)(index)
     assert claim_all(index) == []
-    assert index.is_done(download(1).request_id)
+    index.file(download(1).request_id, retry_at(7))
+    index.set_aside_at(RECORDING_REQUESTS.name, 0, 1)
+    assert claim_all(index) == [("s-1", 0)]
+
+
+def test_a_request_that_is_done_is_not_done_again_by_a_retry(index: WorkIndex) -> None:
+    file(1)(index)
+    finish(1)(index)
+    index.file(download(1).request_id, retry_at(7))
+    assert claim_all(index) == []
+
+
+def test_what_a_process_ended_with_is_suspect_and_what_was_cancelled_is_not(tmp_path: Path) -> None:
+    crash_after_claim(tmp_path)
+    for crashes in (1, 2):
+        index = open_index(tmp_path)
+        assert index.has_suspects({0})
+        suspect = index.claim_suspect({0})
+        assert suspect is not None
+        assert suspect.crashes == crashes
+        index.close()
+        mark_running(tmp_path)
+    stopped = open_index(tmp_path)
+    assert stopped.claim_suspect({0}) is not None
+    stopped.close()
+    after_stop = open_index(tmp_path)
+    suspect = after_stop.claim_suspect({0})
+    after_stop.close()
+    assert suspect is not None
+    assert suspect.crashes == 3, "a cancelled attempt counts for nothing"
+
+
+def test_live_requests_go_before_those_in_bulk(tmp_path: Path) -> None:
+    index = WorkIndex(tmp_path / "insights.sqlite3", lanes=["live", "bulk"])
+    for number, topic in ((1, "bulk"), (2, "bulk"), (3, "live")):
+        index.file(download(number).request_id, replace(read_back(request_record(number), offset=number), topic=topic))
+    # Asked for in bulk first, and live then.
+    index.file(download(2).request_id, replace(read_back(request_record(2), offset=9), topic="live"))
+    claimed = []
+    while isinstance(work := index.claim_due({0}, now_ms=0), Work):
+        claimed.append((work.record.topic, work.record.key))
+    index.close()
+    assert claimed == [("live", b"s-3"), ("live", b"s-2"), ("bulk", b"s-1")]
+
+
+def retry_at(offset: int) -> Record:
+    """The first request, asked for again."""
+    again = encode(download(1), source="replay", time=AT, retry_of=Retry(id=uuid4(), attempts=3))
+    return read_back(again, offset=offset)
+
+
+def crash_after_claim(path: Path) -> None:
+    index = open_index(path)
+    file(1)(index)
+    index.close()
+    mark_running(path)
+
+
+def mark_running(path: Path) -> None:
+    """Leave the file as a process does that is killed while it works."""
+    database = sqlite3.connect(path / "recordings.sqlite3")
+    database.execute("UPDATE work SET state = 'running'")
+    database.commit()
+    database.close()
 
 
 @pytest.mark.usefixtures("index")

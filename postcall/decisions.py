@@ -1,0 +1,81 @@
+"""Decisions: what people decided, kept because nothing else in the log says it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from postcall.messages import Message, derive_id
+from postcall.topics import DECISIONS, Topic
+
+#: What became of a dead letter: today's code got through the record, or a person let it be.
+Resolution = Literal["replayed", "dismissed"]
+
+
+class Decision(Message):
+    """What all decisions share: a subject, which is also the key."""
+
+    topic: ClassVar[Topic] = DECISIONS
+
+    @property
+    def subject(self) -> str:
+        """What was decided about."""
+        raise NotImplementedError
+
+    def identity(self, source: str) -> UUID:  # noqa: ARG002 - who wrote it down is no part of it
+        """Of what it says."""
+        return derive_id(type(self).__name__, self.subject, self.canonical_json().decode())
+
+
+class DeadLetterResolved(Decision):
+    """A dead letter is no longer open. One that fails again afterwards has more attempts, and is open again."""
+
+    dead_letter_id: UUID
+    #: How often the record had failed by then.
+    attempts: int
+    resolution: Resolution
+
+    @property
+    def subject(self) -> str:
+        """The dead letter's id."""
+        return str(self.dead_letter_id)
+
+
+class ReplayDecision(Decision):
+    """What all decisions about a replay share."""
+
+    run_id: UUID
+
+    @property
+    def subject(self) -> str:
+        """The run's id."""
+        return str(self.run_id)
+
+
+class ReplayStarted(ReplayDecision):
+    """Work is asked for in bulk; everything that resuming it needs."""
+
+    #: The stage that does the work.
+    stage: str
+    #: Which work, in the words of the stage's own replay.
+    selection: dict[str, Any]
+    #: How many requests were counted, and how dear they may be at most.
+    requests: int
+    cost_usd: Decimal | None = None
+    #: Where each partition of the topic that the work is derived from ended: `{"postcall.events-g1": [812, 790]}`.
+    ends: dict[str, list[int]]
+
+
+class ReplayPaused(ReplayDecision):
+    """Nothing more is asked for until the run is resumed."""
+
+    reason: str
+    #: Counts the pauses of a run, from 1.
+    pause: int
+
+
+class ReplayFinished(ReplayDecision):
+    """All of it was asked for, and has its outcome."""
+
+    requests: int

@@ -1,0 +1,131 @@
+"""The breaker: while what fails is not the record, the stage pauses instead of using records up.
+
+It is open while the log, the disk, the vendor or the model is known to fail, and while one record after the other
+fails without any getting through. Then only one is tried at a time, with growing pauses; the first that gets through
+closes it. What fails alone, while others get through, is the record's own fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from streams.failures import pause_after
+
+logger = logging.getLogger(__name__)
+
+#: So many different records that fail in a row are no coincidence.
+_DOUBTED_RECORDS = 3
+_LONGEST_PAUSE_S = 60.0
+# A server may ask for more patience than ours, up to this.
+_LONGEST_ASKED_PAUSE_S = 900.0
+
+
+def _tell_nobody(_reason: str | None) -> None:
+    pass
+
+
+class Breaker:
+    """Counts what fails and what gets through, by the records' keys.
+
+    :param tell: called with the reason when it opens, and with None when it closes.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        tell: Callable[[str | None], None] = _tell_nobody,
+        longest_pause_s: float = _LONGEST_PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tell = tell
+        self._stage = stage
+        self._longest_pause_s = longest_pause_s
+        self._clock = clock
+        self._is_open = False
+        self._successes = 0
+        self._failures_in_a_row = 0
+        self._doubted: set[str] = set()
+        self._successes_before: dict[str, int] = {}
+        self._probe_at_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether to try one at a time, and only after `pause_s`."""
+        return self._is_open
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the next one may be tried."""
+        return max(0.0, self._probe_at_s - self._clock())
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether anything got through since this process began."""
+        return self._successes > 0
+
+    def note_success(self, key: str) -> None:
+        """This one got through: nothing but records can be at fault."""
+        self._successes += 1
+        self._failures_in_a_row = 0
+        self._doubted.clear()
+        self.forget(key)
+        if self._is_open:
+            self._is_open = False
+            logger.info("Stage goes on", extra={"action": "resumed", "stage": self._stage})
+            self.tell(None)
+
+    def note_failure(self, key: str, reason: str, *, is_certain: bool, retry_after_s: float | None = None) -> None:
+        """This one did not.
+
+        :param reason: in words for the operator.
+        :param is_certain: the record is known not to be at fault.
+        """
+        self._failures_in_a_row += 1
+        self._doubted.add(key)
+        self._successes_before.setdefault(key, self._successes)
+        if not self._is_open and (is_certain or len(self._doubted) >= _DOUBTED_RECORDS):
+            self._is_open = True
+            logger.error(
+                "Stage pauses, and tries one record at a time: %s",
+                reason,
+                extra={"action": "paused", "stage": self._stage},
+            )
+            self.tell(reason)
+        asked_s = min(retry_after_s or 0.0, _LONGEST_ASKED_PAUSE_S)
+        pause_s = pause_after(self._failures_in_a_row, longest_s=self._longest_pause_s)
+        self._probe_at_s = self._clock() + max(pause_s, asked_s)
+
+    def forget(self, key: str) -> None:
+        """It is not tried any more."""
+        self._successes_before.pop(key, None)
+
+    def is_alone_at_fault(self, key: str) -> bool:
+        """Whether others got through since this one failed first; or, if none was tried since, before."""
+        since = self._successes_before.get(key, self._successes)
+        return self._successes > since or (self.has_succeeded and self._doubted <= {key})
+
+
+class Pauses:
+    """What keeps a stage, told as one reason: it takes records and it works on them, and either may pause.
+
+    :param tell: called with the reason when a pause begins or changes, and with None when all is well again.
+    """
+
+    def __init__(self, tell: Callable[[str | None], None]) -> None:
+        self._tell = tell
+        self._reasons: dict[str, str] = {}
+
+    def listen(self, what: str) -> Callable[[str | None], None]:
+        """What the breaker of one of them is to tell."""
+
+        def note(reason: str | None) -> None:
+            if reason is None:
+                self._reasons.pop(what, None)
+            else:
+                self._reasons[what] = reason
+            self._tell("; ".join(self._reasons.values()) or None)
+
+        return note

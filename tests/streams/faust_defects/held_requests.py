@@ -1,0 +1,118 @@
+"""A log that takes its time to answer one kind of request, as a cluster does when one of its nodes is slow.
+
+All connections lead through here: the log's own address in its answers is replaced by this one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+_HOST = "127.0.0.1"
+#: The number of the request that asks for a group's committed offsets.
+OFFSET_FETCH = 9
+
+
+class HoldingProxy:
+    """Forwards requests and answers one by one, and keeps back the requests that are held; see `holding_proxy`."""
+
+    def __init__(self, *, port: int, log_port: int) -> None:
+        self.address = f"{_HOST}:{port}"
+        #: How many requests are kept back at the moment.
+        self.kept_back = 0
+        self._log_port = log_port
+        self._log_place, self._own_place = (_HOST.encode() + number.to_bytes(4, "big") for number in (log_port, port))
+        self._held_api: int | None = None
+        self._to_pass = 0
+        self._released = asyncio.Event()
+
+    def hold(self, api: int, *, after: int = 0) -> None:
+        """Keep back requests of this kind, and with each what follows on its connection.
+
+        :param after: so many of them pass before.
+        """
+        self._held_api = api
+        self._to_pass = after
+        self._released.clear()
+
+    def release(self) -> None:
+        """Let all go on."""
+        self._held_api = None
+        self._released.set()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection, until either side ends it."""
+        try:
+            log_reader, log_writer = await asyncio.open_connection(_HOST, self._log_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        ways = [
+            asyncio.create_task(self._carry_requests(reader, log_writer)),
+            asyncio.create_task(self._carry_answers(log_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            for end in (writer, log_writer):
+                end.transport.abort()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _carry_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with _ended():
+            while True:
+                request = await _read_frame(reader)
+                if int.from_bytes(request[4:6], "big") == self._held_api:
+                    await self._keep_back()
+                writer.write(request)
+                await writer.drain()
+
+    async def _keep_back(self) -> None:
+        if self._to_pass:
+            self._to_pass -= 1
+            return
+        self.kept_back += 1
+        await self._released.wait()
+        self.kept_back -= 1
+
+    async def _carry_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with _ended():
+            while True:
+                answer = await _read_frame(reader)
+                writer.write(answer.replace(self._log_place, self._own_place))
+                await writer.drain()
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> bytes:
+    size = await reader.readexactly(4)
+    return size + await reader.readexactly(int.from_bytes(size, "big"))
+
+
+def _ended() -> contextlib.AbstractContextManager[None]:
+    return contextlib.suppress(OSError, asyncio.IncompleteReadError)
+
+
+@contextlib.asynccontextmanager
+async def holding_proxy(log: str) -> AsyncIterator[HoldingProxy]:
+    """A proxy to a log, while the block runs."""
+    connections: set[asyncio.Task[None]] = set()
+    with socket.create_server((_HOST, 0)) as listener:
+        proxy = HoldingProxy(port=listener.getsockname()[1], log_port=int(log.rpartition(":")[2]))
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(proxy.carry(reader, writer))
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+
+        server = await asyncio.start_server(accept, sock=listener)
+        try:
+            yield proxy
+        finally:
+            server.close()
+            for task in connections:
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
