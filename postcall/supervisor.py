@@ -96,10 +96,6 @@ class Supervisor:
         while self._keepers:
             await self._keepers.pop().stop()
 
-    def pid_of(self, name: str) -> int | None:
-        """The process id that a child has now."""
-        return next((keeper.pid for keeper in self._keepers if keeper.child.name == name), None)
-
     def _announce(self, change: StateChange) -> None:
         level = logging.WARNING if change.state in {"paused", "held", "silent", "exited"} else logging.INFO
         facts = {"action": f"child_{change.state}", "child": change.name, "child_pid": change.pid}
@@ -123,10 +119,6 @@ class _Keeper:
         self._first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._keep_running())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ class _NoTables(TableManager):  # type: ignore[misc]  # Faust has no types
 
 
 class _CommittingConsumer(Consumer):  # type: ignore[misc]  # as above
-    """Finishes and commits what was handed out before it gives partitions away.
+    """Finishes and commits what was handed out before it gives partitions away, and reads on where it was committed.
 
     Faust forgets the acknowledgements first and commits then, so the next owner would take once more whatever was
-    taken since the last commit.
+    taken since the last commit. And what it fetched while it was not to, as at a rebalance, it drops and seeks back to
+    the committed offset: aiokafka does not do that where this is 0, so the first records of a partition would be lost.
     """
 
     logger = logging.getLogger("faust.transport")  # as above
@@ -60,6 +61,12 @@ class _CommittingConsumer(Consumer):  # type: ignore[misc]  # as above
             # A commit that was under way may have been taken for the last one.
             await self.commit()
         await super().on_partitions_revoked(revoked)
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        committed: Mapping[Any, int] = await super().seek_to_committed()
+        if beginnings := {place: offset for place, offset in committed.items() if offset == 0}:
+            await self._thread.seek_wait(beginnings)
+        return committed
 
 
 class _OrderlyApp(faust.App):  # type: ignore[misc]  # as above

@@ -39,8 +39,8 @@ class StagesHealth:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every stage is ready."""
-        return all(facts["state"] == "ready" for facts in self._stages.values())
+        """Whether every stage runs; one that pauses does, and says why it cannot do more."""
+        return all(facts["state"] in {"ready", "paused"} for facts in self._stages.values())
 
     def note(self, change: StateChange) -> None:
         """Hear of a stage's new state."""

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from postcall.known_log.hold import Hold
+from postcall.paused_stages import publish_pause
 from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
 from streams.quiet_libraries import quieten_libraries
 from streams.slots import hold_slot, slot_directory
+from streams.watchdog import Watchdog
 
 # What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5
 # Just before a supervisor would kill.
 _STOP_LIMIT_S = 9.5
+# A stage takes about 100 MB, and ten times that for the largest records.
+_MEMORY_LIMIT_BYTES = 2 * 1024**3
 
 
 async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline, *, slot: int | None) -> None:
@@ -41,7 +47,14 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
     quieten_libraries()
     settings = configuration.read(Settings)
     directory = slot_directory(settings.data_dir, slot)
-    guard = asyncio.create_task(_guard_stop(lifeline))
+    stage_name = f"{name}-{slot}"
+
+    def note_pause(reason: str | None) -> None:
+        publish_pause(settings.data_dir, stage_name, reason)
+        lifeline.paused(reason)
+
+    _limit_memory()
+    beside = [asyncio.create_task(_guard_stop(lifeline)), asyncio.create_task(Watchdog().keep())]
     exit_code = 1
     try:
         await run_stage(
@@ -50,14 +63,22 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
             directory=directory,
             on_ready=lifeline.ready,
             stopping=lifeline.stopping,
-            hold=Hold(f"{name}-{slot}", data_dir=settings.data_dir, on_held=lifeline.held),
-            on_pause=lifeline.paused,
+            hold=Hold(stage_name, data_dir=settings.data_dir, on_held=lifeline.held),
+            on_pause=note_pause,
         )
         exit_code = 0
     finally:
-        guard.cancel()
+        for task in beside:
+            task.cancel()
+        publish_pause(settings.data_dir, stage_name, None)
         # All that is ours is closed; whatever Faust's thread still does is not waited for.
         _exit_after(_LEFTOVER_LIMIT_S, exit_code)
+
+
+def _limit_memory() -> None:
+    """What eats more fails with a MemoryError, in this process alone. macOS has no such limit."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
 
 
 async def _guard_stop(lifeline: Lifeline) -> None:

@@ -39,6 +39,7 @@ def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = Fals
     """
     from postcall.instance import find_instance
     from postcall.known_log.acceptance import read_held
+    from postcall.paused_stages import read_pauses
 
     settings = Configuration.load(data_dir=data_dir, kafka=kafka).read(Settings)
     directory = settings.data_dir
@@ -48,13 +49,26 @@ def status(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = Fals
     log = settings.log if instance is None else settings.log_at(instance.log)
     stages = asyncio.run(_read_stages(log))
     held = read_held(directory)
+    paused = read_pauses(directory)
     if as_json:
-        standing = [each.model_dump(exclude={"log"}) for each in held]
-        print_json({**(instance.model_dump() if instance else {"log": str(log)}), "stages": stages, "held": standing})
+        standing = {
+            "held": [each.model_dump(exclude={"log"}) for each in held],
+            "paused": [each.model_dump(mode="json") for each in paused],
+        }
+        print_json(
+            {
+                **(instance.model_dump() if instance else {"log": str(log)}),
+                "stages": stages,
+                "held": standing,
+                "paused": [each.model_dump(mode="json") for each in paused],
+            }
+        )
         return
     print_table(("what", "where"), _places(instance, log))
     rows = ((row["stage"], row["topic"], str(row["lag"]), row["group"], str(row["members"])) for row in stages)
     print_table(("stage", "reads", "lag in records", "group", "processes"), rows)
+    if paused:
+        print_table(("pauses", "since", "why"), ((p.stage, f"{p.since:%F %T}", p.reason) for p in paused))
     if held:
         print_table(("held", "why"), ((each.reader, each.findings[0].reason) for each in held))
         print(f"See what accepting it would mean: postcall log accept --data-dir {directory}", file=sys.stderr)  # noqa: T201 - for people

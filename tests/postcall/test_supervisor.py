@@ -49,7 +49,7 @@ async def test_start_returns_once_the_child_is_ready(tmp_path: Path) -> None:
     async with a_supervisor(changes) as supervisor:
         await supervisor.start(a_child("one", tmp_path / "journal"))
         assert [change.state for change in changes] == ["starting", "ready"]
-        assert supervisor.pid_of("one") == int((tmp_path / "journal").read_text())
+        assert changes[-1].pid == int((tmp_path / "journal").read_text())
     assert (tmp_path / "journal").read_text().endswith("stopped in order\n")
 
 
@@ -65,12 +65,43 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     changes: list[StateChange] = []
     async with a_supervisor(changes) as supervisor:
         await supervisor.start(a_child("one", tmp_path / "journal"))
-        first = supervisor.pid_of("one")
+        first = changes[-1].pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: [change.state for change in changes].count("ready") == 2)
-        assert supervisor.pid_of("one") != first
+        assert changes[-1].pid != first
         assert [change.exit_code for change in changes if change.state == "exited"] == [-9]
+
+
+async def test_a_paused_child_is_left_alone_and_goes_on(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from pathlib import Path
+from postcall.service import run_service
+async def main(lifeline):
+    lifeline.paused("nobody has heard of this one")
+    lifeline.ready()
+    lifeline.paused("The vendor\\nis down.")
+    lifeline.paused("The vendor is still down.")
+    while not Path(sys.argv[1]).exists():
+        await asyncio.sleep(0.01)
+    lifeline.paused(None)
+    await lifeline.stopping.wait()
+run_service("child", main)
+"""
+    changes: list[StateChange] = []
+    async with a_supervisor(changes) as supervisor:
+        await supervisor.start(a_child("one", tmp_path / "go", program=program))
+        await eventually(lambda: len(changes) == 4)
+        (tmp_path / "go").touch()
+        await eventually(lambda: len(changes) == 5)
+    assert [(change.state, change.reason) for change in changes[:5]] == [
+        ("starting", None),
+        ("ready", None),
+        ("paused", "The vendor is down."),
+        ("paused", "The vendor is still down."),
+        ("ready", None),
+    ]
 
 
 async def test_a_held_child_counts_as_started_is_left_alone_and_becomes_ready(tmp_path: Path) -> None:
@@ -146,9 +177,10 @@ run_service("child", main)
         child = Child(
             name="door", command=(sys.executable, "-c", program), environment=dict(os.environ), listener=listener
         )
-        async with a_supervisor([]) as supervisor:
+        changes: list[StateChange] = []
+        async with a_supervisor(changes) as supervisor:
             await supervisor.start(child)
-            pid = supervisor.pid_of("door")
+            pid = changes[-1].pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             # The connection is accepted by the kernel while the child is down, and answered by the next one.
