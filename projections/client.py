@@ -1,4 +1,4 @@
-"""`postcall sql` without HTTP in between for its user: asks the running pipeline, or opens the warehouse itself."""
+"""Asking the warehouse without HTTP in between for who asks: the running pipeline, or the file itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
+import orjson
 
-from postcall.settings import Settings
+from postcall.settings import Configuration, Settings
 from projections.errors import QUERY_ERRORS, ProjectionError, QueryError
 from projections.query.runner import QueryRunner
 from projections.reading import open_read_only
@@ -28,6 +29,21 @@ class QueryResult:
     body: bytes
     row_count: int
     is_truncated: bool
+
+
+def query_rows(sql: str, configuration: Configuration) -> list[dict[str, Any]]:
+    """The rows of one statement that reads, for other rooms (`postcall.warehouse_queries`).
+
+    :raises QueryError: the statement was refused, failed, or was stopped.
+    :raises ProjectionError: there is no warehouse, nobody answers, or one answer may not have so many rows.
+    """
+    result = run_query(
+        sql, "json", settings=configuration.read(Settings), query_settings=configuration.read(QuerySettings)
+    )
+    if result.is_truncated:
+        raise ProjectionError(f"There are more than {result.row_count} rows; POSTCALL_SQL_MAX_ROWS allows more.")
+    rows: list[dict[str, Any]] = orjson.loads(result.body)["rows"]
+    return rows
 
 
 def run_query(

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
+from postcall.commands.replay import replay
 from postcall.options import AsJson, DataDir, Kafka, ListenFd
 
 commands = typer.Typer()
-replay = typer.Typer(help="Read the log again, to make again what was made from it.")
-commands.add_typer(replay, name="replay", rich_help_panel="Replay")
 
 
 class Format(StrEnum):

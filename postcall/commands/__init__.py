@@ -9,6 +9,7 @@ from postcall.commands.log import log
 from postcall.commands.log_accept import accept
 from postcall.commands.log_copy import copy
 from postcall.commands.look import settings, status
+from postcall.commands.replay import replay
 from postcall.commands.topics import topics
 from postcall.commands.up import up
 
@@ -24,3 +25,4 @@ commands.command(rich_help_panel="Look")(settings)
 log.command()(accept)
 log.command()(copy)
 commands.add_typer(log, name="log", rich_help_panel="Operate")
+commands.add_typer(replay, name="replay", rich_help_panel="Replay")
