@@ -66,6 +66,7 @@ class Conclusions(Generic[R]):
             await self._put_back(work, failures=work.failures, pause_s=0)
             return
         await self._insist(work, lambda: self._appender.append([answer, *_resolve(work, performed.outcome)]))
+        self._worker.tell(performed.outcome)
         reach("after_outcome_before_index", who=self._worker.stage)
         await self._insist(work, lambda: self._note_outcome(performed.outcome))
         if performed.blame is None:

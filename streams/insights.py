@@ -69,8 +69,11 @@ class InsightsWorker:
         verdict = await self._judge(request)
         self._account(verdict)
         outcome = self._conclude(request, attempt, verdict)
-        _log(outcome)
         return Performed(outcome=outcome, blame=_blame(verdict))
+
+    def tell(self, outcome: Outcome) -> None:
+        """See the protocol."""
+        _log_outcome(outcome)
 
     async def _judge(self, request: AnalyzeSession) -> Verdict:
         analyzer = self._analyzers.get((request.analyzer, request.revision))
@@ -168,7 +171,7 @@ def _shared(request: AnalyzeSession, attempt: int, usage: Usage | None) -> dict[
     }
 
 
-def _log(outcome: Outcome) -> None:
+def _log_outcome(outcome: Outcome) -> None:
     facts = {"session_id": outcome.session_id, "attempt": outcome.attempt}
     match outcome:
         case InsightExtracted():

@@ -94,3 +94,6 @@ class Worker(Protocol[R_contra]):
             request aside as a dead letter, if others get through; if none does, it pauses.
         """
         ...
+
+    def tell(self, outcome: Outcome) -> None:
+        """Write the line of log that says what became of a request; called once the outcome is in the log."""

@@ -85,8 +85,11 @@ class RecordingsWorker:
             reason = self._explain(request, error)
             outcome = _failed(request, attempt, reason)
             blame = Blame(reason=reason) if isinstance(error, KeyRefused) else None
-        _log(outcome)
         return Performed(outcome=outcome, blame=blame)
+
+    def tell(self, outcome: Outcome) -> None:
+        """See the protocol."""
+        _log_outcome(outcome)
 
     async def _obtain(self, request: DownloadRecording, attempt: int) -> Outcome:
         uri = recording_uri(request)
@@ -167,7 +170,7 @@ def _failed(request: DownloadRecording, attempt: int, reason: str) -> RecordingF
     return RecordingFailed(session_id=request.session_id, request_id=request.request_id, attempt=attempt, reason=reason)
 
 
-def _log(outcome: Outcome) -> None:
+def _log_outcome(outcome: Outcome) -> None:
     facts = {"session_id": outcome.session_id, "attempt": outcome.attempt}
     match outcome:
         case RecordingStored():

@@ -49,6 +49,9 @@ class LedgerWorker:
     async def close(self) -> None:
         """Nothing to close."""
 
+    def tell(self, outcome: Outcome) -> None:
+        """Nothing to tell."""
+
     async def perform(self, request: DownloadRecording, *, attempt: int) -> Performed:
         """Note the request durably, then answer."""
         with self.ledger.open("a") as ledger:
