@@ -54,11 +54,16 @@ class DeadLetter(Message):
         return self.id
 
 
+def dead_letter_id(stage: str, identity: str) -> UUID:
+    """The id of a dead letter, given the set-aside record's own id, or the hash of its bytes where it has none."""
+    return derive_id("dead-letter", stage, identity)
+
+
 def dead_letter(record: Record, *, stage: str, error_class: ErrorClass, reason: str, attempts: int = 1) -> DeadLetter:
     """Set a record aside: its id is of the stage and the record's own id, or of its bytes where it has none."""
     identity = record.header("ce_id") or sha256_hex(record.value)
     return DeadLetter(
-        id=derive_id("dead-letter", stage, identity),
+        id=dead_letter_id(stage, identity),
         session_id=record.key.decode("utf-8", "replace") if record.key is not None else None,
         stage=stage,
         error_class=error_class,

@@ -53,17 +53,30 @@ class ReplayDecision(Decision):
         return str(self.run_id)
 
 
+class ReplaySelected(ReplayDecision):
+    """Part of the work that a run asks for. All parts are written before the run starts, and fix what it may cost."""
+
+    #: Counts the parts of a run, from 1.
+    part: int
+    #: Session id and input hash of each piece of work.
+    work: list[tuple[str, str]]
+
+
 class ReplayStarted(ReplayDecision):
-    """Work is asked for in bulk; everything that resuming it needs."""
+    """Work is asked for in bulk. With its parts before it, this is everything that resuming it needs."""
 
     #: The stage that does the work.
     stage: str
     #: Which work, in the words of the stage's own replay.
     selection: dict[str, Any]
-    #: How many requests were counted, and how dear they may be at most.
+    #: How many requests were counted, in how many parts they were written, and how dear they may be at most.
     requests: int
+    parts: int
     cost_usd: Decimal | None = None
-    #: Where each partition of the topic that the work is derived from ended: `{"postcall.events-g1": [812, 790]}`.
+    #: Nothing more is asked for once the run has cost so much.
+    budget_usd: Decimal | None = None
+    #: Where each partition ended of what the work is derived from, of the requests and of their outcomes:
+    #: `{"postcall.events-g1": [812, 790]}`.
     ends: dict[str, list[int]]
 
 
@@ -73,9 +86,15 @@ class ReplayPaused(ReplayDecision):
     reason: str
     #: Counts the pauses of a run, from 1.
     pause: int
+    #: How many requests have their outcome, and what the run has cost by then.
+    concluded: int
+    spent_usd: Decimal
 
 
 class ReplayFinished(ReplayDecision):
     """All of it was asked for, and has its outcome."""
 
+    #: How many requests have their outcome, and how many were not found in the events any more.
     requests: int
+    absent: int
+    spent_usd: Decimal

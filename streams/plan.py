@@ -14,7 +14,7 @@ from postcall.events import RecordingReady, SessionEnded, SessionFetched, Sessio
 from postcall.log import Envelope, encode, open_record
 from postcall.messages import sha256_hex
 from postcall.records import NewRecord, Record
-from postcall.requests import AnalyzeSession, DownloadRecording, Request
+from postcall.requests import AnalyzeSession, DownloadRecording, Request, Trigger
 
 STAGE = "plan"
 
@@ -48,16 +48,17 @@ def _requests(envelope: Envelope, analyzers: Sequence[PlannedAnalyzer]) -> Itera
                 session_id=event.session_id, vendor=envelope.source, agent_id=event.agent_id, url=event.url
             )
         case SessionEnded() as event:
-            yield from _analyses(event, envelope.time, analyzers)
+            yield from ask_for_analyses(event, envelope.time, analyzers)
         case SessionFetched(is_complete=True) as event:
-            yield from _analyses(event, envelope.time, analyzers)
+            yield from ask_for_analyses(event, envelope.time, analyzers)
         case _:
             pass
 
 
-def _analyses(
-    event: SessionRecord, received_at: datetime, analyzers: Sequence[PlannedAnalyzer]
+def ask_for_analyses(
+    event: SessionRecord, received_at: datetime, analyzers: Sequence[PlannedAnalyzer], *, trigger: Trigger = "live"
 ) -> Iterator[AnalyzeSession]:
+    """The requests for a record's transcript, one for each analyzer; live or in a replay, they are the same work."""
     received = analyzer_input(event.transcript)
     occurred_at = event.started_at or event.ended_at or received_at
     for analyzer in analyzers:
@@ -67,5 +68,6 @@ def _analyses(
             revision=analyzer.revision,
             input=received.decode(),
             input_hash=sha256_hex(received),
+            trigger=trigger,
             occurred_at=occurred_at.astimezone(UTC).isoformat(),
         )
