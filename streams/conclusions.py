@@ -65,7 +65,8 @@ class Conclusions(Generic[R]):
         if performed.blame is not None and self._is_held_up(work, performed.blame):
             await self._put_back(work, failures=work.failures, pause_s=0)
             return
-        await self._insist(work, lambda: self._appender.append([answer, *_resolve(work, performed.outcome)]))
+        resolved = resolve_retry(work.record) if performed.outcome.is_final else []
+        await self._insist(work, lambda: self._appender.append([answer, *resolved]))
         self._worker.tell(performed.outcome)
         reach("after_outcome_before_index", who=self._worker.stage)
         await self._insist(work, lambda: self._note_outcome(performed.outcome))
@@ -162,13 +163,13 @@ class Conclusions(Generic[R]):
                 return
 
 
-def _resolve(work: Work, outcome: Outcome) -> list[NewRecord]:
-    """What an outcome says of the dead letter that was tried again with this request."""
-    retry = read_retry(work.record)
-    if retry is None or not outcome.is_final:
+def resolve_retry(record: Record) -> list[NewRecord]:
+    """What becomes of the dead letter that was tried again with a request, if one was, once that request is done."""
+    retry = read_retry(record)
+    if retry is None:
         return []
     decision = DeadLetterResolved(dead_letter_id=retry.id, attempts=retry.attempts, resolution="replayed")
-    return [encode(decision, source="replay", time=datetime.now(UTC), causation=work.record.position)]
+    return [encode(decision, source="replay", time=datetime.now(UTC), causation=record.position)]
 
 
 def read_request(record: Record, topic: Topic) -> Request:
@@ -179,7 +180,10 @@ def read_request(record: Record, topic: Topic) -> Request:
     """
     message = open_record(record).message
     if not isinstance(message, Request) or message.topic != topic:
-        raise UnreadableRecord(f"The record holds {type(message).__name__}, which does not belong into {record.topic}.")
+        raise UnreadableRecord(
+            f"The record holds {type(message).__name__}, which does not belong into {record.topic}.",
+            error_class="schema",
+        )
     return message
 
 

@@ -67,7 +67,9 @@ class InsightsWorker:
     async def perform(self, request: AnalyzeSession, *, attempt: int) -> Performed:
         """See the protocol."""
         verdict = await self._judge(request)
-        self._account(verdict)
+        if request.trigger == "live":
+            # What a person asks for has a budget of its own, and must not stop the live calls.
+            self._account(verdict)
         outcome = self._conclude(request, attempt, verdict)
         return Performed(outcome=outcome, blame=_blame(verdict))
 

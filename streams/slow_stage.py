@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 from uuid import UUID
 
-from postcall.dead_letters import DeadLetter, ErrorClass
+from postcall.dead_letters import DeadLetter, ErrorClass, read_retry
 from postcall.errors import UnreadableRecord
 from postcall.log import open_record
 from postcall.log_connection import LogConnection
@@ -29,7 +29,7 @@ from streams.appender import Appender
 from streams.breaker import Breaker
 from streams.bulk_intake import BulkIntake
 from streams.catch_up import catch_up
-from streams.conclusions import Conclusions, note_outcome, now_ms, read_request
+from streams.conclusions import Conclusions, note_outcome, now_ms, read_request, resolve_retry
 from streams.failures import describe_failure, format_frames, pause_after
 from streams.set_aside import set_aside
 from streams.stage import Stage
@@ -149,15 +149,25 @@ class SlowStage(Stage, Generic[R]):
             await asyncio.wait(self._running, timeout=limit_s)
 
     async def take(self, records: Sequence[Record]) -> None:
-        """File the requests; what cannot be read is set aside first."""
+        """File the requests; what cannot be read is set aside first.
+
+        A dead letter that is tried again though its request is done meanwhile is resolved here: perhaps the process
+        that did it ended before it could say so.
+        """
         filed: list[tuple[UUID, Record]] = []
         letters = []
         for record in records:
             try:
                 filed.append((read_request(record, self._worker.requests).request_id, record))
             except UnreadableRecord as error:
-                letters.append(set_aside(record, stage=self.name, error_class="unreadable", reason=str(error)))
-        await self._appender.append(letters)
+                letters.append(set_aside(record, stage=self.name, error_class=error.error_class, reason=str(error)))
+        resolved = [
+            decision
+            for request_id, record in filed
+            if read_retry(record) is not None and self._index.is_done(request_id)
+            for decision in resolve_retry(record)
+        ]
+        await self._appender.append([*letters, *resolved])
         with self._index.transaction():
             for request_id, record in filed:
                 self._index.file(request_id, record)

@@ -209,6 +209,11 @@ class WorkIndex:
             (failures, not_before_ms, str(request_id)),
         )
 
+    def is_done(self, request_id: UUID) -> bool:
+        """Whether the request has its final outcome."""
+        row = self._database.execute("SELECT state FROM work WHERE request_id = ?", (str(request_id),)).fetchone()
+        return row is not None and row[0] == "done"
+
     def _find_suspect(self, partitions: Iterable[int]) -> tuple[Any, ...] | None:
         # Only a start finds new ones.
         if not self._had_suspects:
