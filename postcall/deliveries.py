@@ -71,8 +71,10 @@ class RawDelivery:
         """
         signature = _SIGNATURE_STATES.get(record.header("signature"))
         receipt_id, source, received_at = (record.header(name) for name in ("receipt-id", "source", "received-at"))
-        if receipt_id is None or source is None or received_at is None or signature is None:
+        if receipt_id is None or source is None or received_at is None:
             raise UnreadableRecord("The record was not written by postcall's ingest: its headers are not complete.")
+        if signature is None:
+            raise UnreadableRecord("The record does not say how its signature was verified.", error_class="signature")
         signed_at = record.header("signed-at")
         try:
             return cls(

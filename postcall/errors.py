@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from postcall.dead_letters import ErrorClass
 
 
 class PostcallError(Exception):
@@ -26,7 +29,14 @@ class SettingsError(UsageError):
 
 
 class UnreadableRecord(PostcallError):
-    """A record's bytes are not what its topic promises."""
+    """A record's bytes are not what its topic promises.
+
+    :param error_class: what kind of failure its dead letter tells of.
+    """
+
+    def __init__(self, message: str | None = None, *, error_class: ErrorClass = "unreadable") -> None:
+        super().__init__(message)
+        self.error_class = error_class
 
 
 class LogMismatch(PostcallError):

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from postcall.dead_letters import RETRY_OF, DeadLetter, Retry
-from postcall.decisions import DeadLetterResolved, ReplayFinished, ReplayPaused, ReplayStarted
+from postcall.decisions import DeadLetterResolved, ReplayFinished, ReplayPaused, ReplaySelected, ReplayStarted
 from postcall.errors import UnreadableRecord
 from postcall.events import (
     ClientDataReceived,
@@ -58,6 +58,7 @@ _MESSAGE_TYPES: Final[tuple[type[Message], ...]] = (
     AnalysisDeferred,
     DeadLetter,
     DeadLetterResolved,
+    ReplaySelected,
     ReplayStarted,
     ReplayPaused,
     ReplayFinished,
@@ -124,8 +125,12 @@ def open_record(record: Record) -> Envelope:
     if record.header("key-id") is not None:
         raise UnreadableRecord("The value is sealed with a key, which this release cannot open.")
     kind = record.header("ce_type")
-    if kind is None or kind not in MESSAGE_TYPES:
-        raise UnreadableRecord(f"The record's ce_type is {kind!r}, which this release does not know.")
+    if kind is None:
+        raise UnreadableRecord("The record has no ce_type.")
+    if kind not in MESSAGE_TYPES:
+        raise UnreadableRecord(
+            f"The record's ce_type is {kind!r}, which this release does not know.", error_class="schema"
+        )
     try:
         return Envelope(
             message=MESSAGE_TYPES[kind].model_validate_json(record.value),
@@ -138,6 +143,9 @@ def open_record(record: Record) -> Envelope:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the value"
-        raise UnreadableRecord(f"{kind}: {where}: {first['msg']}") from None
+        raise UnreadableRecord(
+            f"{kind}: {where}: {first['msg']}",
+            error_class="unreadable" if first["type"] == "json_invalid" else "schema",
+        ) from None
     except (ValueError, TypeError, AttributeError) as error:
         raise UnreadableRecord(f"{kind}: the CloudEvents headers are not complete.") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from postcall.dead_letters import ErrorClass
 from postcall.errors import PostcallError
 
 
@@ -11,6 +14,8 @@ class StageCrashed(PostcallError):
 
 class RecordTooLarge(PostcallError):
     """The record is larger than the log takes."""
+
+    error_class: ClassVar[ErrorClass] = "schema"
 
 
 class StageFileUnusable(PostcallError):

@@ -14,7 +14,7 @@ from postcall.deliveries import RawDelivery
 from postcall.errors import UnreadableRecord
 from postcall.log import encode
 from postcall.records import NewRecord, Record
-from postcall.sources.base import Source, UnreadableBody
+from postcall.sources.base import Source
 
 # What writing an event raises for content that JSON or UTF-8 cannot hold: integers above 64 bits, lone surrogates,
 # nesting without end.
@@ -29,13 +29,13 @@ def normalize(record: Record, sources: Mapping[str, Source]) -> Sequence[NewReco
     delivery = RawDelivery.from_record(record)
     source = sources.get(delivery.source)
     if source is None:
-        raise UnreadableRecord(f"The delivery came from {delivery.source!r}, which is no source that we know.")
+        raise UnreadableRecord(
+            f"The delivery came from {delivery.source!r}, which is no source that we know.", error_class="vendor"
+        )
     try:
         return [
             encode(event, source=delivery.source, time=delivery.received_at, causation=record.position)
             for event in source.normalize(delivery)
         ]
-    except UnreadableBody as error:
-        raise UnreadableRecord(str(error)) from error
     except _UNWRITABLE as error:
         raise UnreadableRecord("The body holds a value that cannot be written as JSON.") from error

@@ -15,12 +15,19 @@ _LATEST_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def set_aside(record: Record, *, stage: str, error_class: ErrorClass, reason: str, attempts: int = 1) -> NewRecord:
-    """The dead letter of a record, dated when the record itself came, so that a repeat says the same."""
+    """The dead letter of a record, which is logged; see `encode_dead_letter`."""
     logger.warning(
         "Record set aside: %s",
         reason,
         extra={"action": "dead_lettered", "position": str(record.position), "error_class": error_class},
     )
+    return encode_dead_letter(record, stage=stage, error_class=error_class, reason=reason, attempts=attempts)
+
+
+def encode_dead_letter(
+    record: Record, *, stage: str, error_class: ErrorClass, reason: str, attempts: int = 1
+) -> NewRecord:
+    """The dead letter of a record, dated when the record itself came, so that a repeat says the same."""
     letter = dead_letter(record, stage=stage, error_class=error_class, reason=reason, attempts=attempts)
     return encode(letter, source=stage, time=_appended_at(record), causation=record.position)
 

@@ -92,8 +92,6 @@ class TransformStage(Stage):
             derived = self._derive(record)
             for new_record in derived:
                 require_fitting(new_record)
-        except UnreadableRecord as error:
-            derived = [set_aside(record, stage=self.name, error_class="unreadable", reason=str(error))]
-        except RecordTooLarge as error:
-            derived = [set_aside(record, stage=self.name, error_class="schema", reason=str(error))]
+        except (UnreadableRecord, RecordTooLarge) as error:
+            derived = [set_aside(record, stage=self.name, error_class=error.error_class, reason=str(error))]
         yield from derived

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from postcall.deliveries import RawDelivery
-from postcall.errors import PostcallError
+from postcall.errors import PostcallError, UnreadableRecord
 from postcall.events import DomainEvent
 from postcall.requests import DownloadRecording
 
@@ -17,7 +17,7 @@ class SignatureRefused(PostcallError):
     """The delivery's signature is missing, malformed, stale or not made with a secret that we know."""
 
 
-class UnreadableBody(PostcallError):
+class UnreadableBody(UnreadableRecord):
     """The delivery's body cannot be read as this vendor's event."""
 
 

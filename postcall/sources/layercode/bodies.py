@@ -67,7 +67,8 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise UnreadableBody(f"The body is not JSON ({len(body)} bytes): {error}.") from None
     if not isinstance(parsed, dict):
-        raise UnreadableBody(f"The body is {_JSON_KINDS.get(type(parsed), 'a number')}, where an object is expected.")
+        kind = _JSON_KINDS.get(type(parsed), "a number")
+        raise UnreadableBody(f"The body is {kind}, where an object is expected.", error_class="schema")
     return parsed
 
 

@@ -51,7 +51,7 @@ def normalize_delivery(delivery: RawDelivery) -> Sequence[DomainEvent]:
         return _read_details(Fields(parsed), _require_session(parsed, delivery.session_id), delivery.agent_id)
     event_type = event_type_of(parsed)
     if event_type is None:
-        raise UnreadableBody("The body has no type; every event of this vendor has one.")
+        raise UnreadableBody("The body has no type; every event of this vendor has one.", error_class="schema")
     session_id = _require_session(parsed, None)
     if event_type not in _READERS:
         return ()
@@ -63,7 +63,7 @@ def normalize_delivery(delivery: RawDelivery) -> Sequence[DomainEvent]:
 def _require_session(parsed: dict[str, Any], known: str | None) -> str:
     session_id = session_id_of(parsed) or known
     if session_id is None:
-        raise UnreadableBody("The body has no session_id, or one that is no text.")
+        raise UnreadableBody("The body has no session_id, or one that is no text.", error_class="schema")
     return session_id
 
 
