@@ -18,7 +18,7 @@ from tests.faults.vendor import running_vendor
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
-# What a busy machine adds to a deadline; an answer that hangs takes longer than both, since the network does.
+# What a busy machine adds to a deadline. An answer that hangs takes as long as the network does, which is longer.
 _MARGIN_S = 6.0
 _MOST_MEMORY_MB = 150
 # Longer than a request to the log may take before it is given up.
