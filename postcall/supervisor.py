@@ -76,10 +76,15 @@ class Supervisor:
     """
 
     def __init__(
-        self, *, on_change: Callable[[StateChange], None] | None = None, output: IO[Any] | None = None
+        self,
+        *,
+        on_change: Callable[[StateChange], None] | None = None,
+        output: IO[Any] | None = None,
+        silence_limit_s: float = SILENCE_LIMIT_S,
     ) -> None:
         self._on_change = on_change
         self._output = output if output is not None else sys.stderr
+        self._silence_limit_s = silence_limit_s
         self._keepers: list[_Keeper] = []
 
     async def start(self, child: Child) -> None:
@@ -87,7 +92,7 @@ class Supervisor:
 
         :raises ChildFailed: it ended first, or was not ready in time.
         """
-        keeper = _Keeper(child, announce=self._announce, output=self._output)
+        keeper = _Keeper(child, announce=self._announce, output=self._output, silence_limit_s=self._silence_limit_s)
         self._keepers.append(keeper)
         await keeper.start()
 
@@ -111,8 +116,11 @@ class Supervisor:
 class _Keeper:
     """One child through all its processes."""
 
-    def __init__(self, child: Child, *, announce: Callable[[StateChange], None], output: IO[Any]) -> None:
+    def __init__(
+        self, child: Child, *, announce: Callable[[StateChange], None], output: IO[Any], silence_limit_s: float
+    ) -> None:
         self.child = child
+        self._silence_limit_s = silence_limit_s
         self._announce = announce
         self._output = output
         self._process: asyncio.subprocess.Process | None = None
@@ -154,7 +162,7 @@ class _Keeper:
                 )
                 self._first_ready.set_exception(ChildFailed(reason))
                 return
-            if time.monotonic() - started_at > SILENCE_LIMIT_S:
+            if time.monotonic() - started_at > self._silence_limit_s:
                 pause_s = _FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -195,7 +203,7 @@ class _Keeper:
         rest = b""
         while True:
             try:
-                heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), SILENCE_LIMIT_S)
+                heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), self._silence_limit_s)
             except TimeoutError:
                 if self._first_ready.done():
                     self._announce(StateChange(name=self.child.name, state="silent", pid=process.pid))

@@ -70,7 +70,7 @@ class Conclusions(Generic[R]):
         self._worker.tell(performed.outcome)
         reach("after_outcome_before_index", who=self._worker.stage)
         await self._insist(work, lambda: self._note_outcome(performed.outcome))
-        if performed.blame is None:
+        if performed.blame is None and performed.has_asked:
             self._breaker.note_success(work.key)
 
     async def _perform(self, work: Work) -> Performed:

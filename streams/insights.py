@@ -71,7 +71,7 @@ class InsightsWorker:
             # What a person asks for has a budget of its own, and must not stop the live calls.
             self._account(verdict)
         outcome = self._conclude(request, attempt, verdict)
-        return Performed(outcome=outcome, blame=_blame(verdict))
+        return Performed(outcome=outcome, blame=_blame(verdict), has_asked=not isinstance(verdict, Skipped))
 
     def tell(self, outcome: Outcome) -> None:
         """See the protocol."""

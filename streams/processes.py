@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import resource
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,6 +13,7 @@ from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 from postcall.topics import STAGE_INPUTS
+from streams.memory_limit import limit_memory
 from streams.quiet_libraries import quieten_libraries
 from streams.slots import hold_slot, slot_directory
 from streams.watchdog import Watchdog
@@ -23,8 +22,6 @@ from streams.watchdog import Watchdog
 _LEFTOVER_LIMIT_S = 0.5
 # Just before a supervisor would kill.
 _STOP_LIMIT_S = 9.5
-# A stage takes about 100 MB, and ten times that for the largest records.
-_MEMORY_LIMIT_BYTES = 2 * 1024**3
 
 
 async def run_stage_process(name: str, configuration: Configuration, lifeline: Lifeline, *, slot: int | None) -> None:
@@ -53,7 +50,7 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
         publish_pause(settings.data_dir, stage_name, reason)
         lifeline.paused(reason)
 
-    _limit_memory()
+    limit_memory()
     beside = [asyncio.create_task(_guard_stop(lifeline)), asyncio.create_task(Watchdog().keep())]
     exit_code = 1
     try:
@@ -73,12 +70,6 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
         publish_pause(settings.data_dir, stage_name, None)
         # All that is ours is closed; whatever Faust's thread still does is not waited for.
         _exit_after(_LEFTOVER_LIMIT_S, exit_code)
-
-
-def _limit_memory() -> None:
-    """What eats more fails with a MemoryError, in this process alone. macOS has no such limit."""
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
 
 
 async def _guard_stop(lifeline: Lifeline) -> None:

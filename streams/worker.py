@@ -35,6 +35,8 @@ class Performed:
 
     outcome: Outcome
     blame: Blame | None = None
+    #: Whether the vendor or the model was asked and did its part; one that was not needed may be down all the same.
+    has_asked: bool = True
 
 
 class Worker(Protocol[R_contra]):
