@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
-from postcall.options import DataDir, Kafka
+from postcall.commands.replay import replay
+from postcall.options import AsJson, DataDir, Kafka
 
 commands = typer.Typer()
 
@@ -38,3 +41,49 @@ def streams(
             await run_stage_process(stage, configuration, lifeline, slot=slot)
 
     run_service(stage or "streams", main)
+
+
+@replay.command("insights")
+def replay_insights(  # noqa: PLR0913, PLR0917 - each is an option
+    analyzer: Annotated[
+        str, typer.Option(help="Which analyzer, NAME or NAME@REVISION; without a revision the newest.")
+    ] = "summary",
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only calls of this day and later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only calls of this day and earlier.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many, and how dear.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    budget_usd: Annotated[
+        float | None, typer.Option(help="Ask for nothing more once the run has cost so much, in USD.")
+    ] = None,
+    resume: Annotated[UUID | None, typer.Option(help="Go on with this run.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
+) -> None:
+    """Analyze past calls that an analyzer has given no result for, behind the live ones."""
+    from decimal import Decimal
+
+    from postcall.errors import UsageError
+    from postcall.settings import Configuration
+    from streams.replay.insights_command import ReplayOptions, choose_selection, resume_replay, start_replay
+
+    configuration = Configuration.load(data_dir=data_dir, kafka=kafka, log_level="WARNING")
+    options = ReplayOptions(
+        is_dry_run=dry_run,
+        is_confirmed=yes,
+        budget_usd=None if budget_usd is None else Decimal(str(budget_usd)),
+        as_json=as_json,
+        data_dir=data_dir,
+    )
+    if resume is None:
+        days = {"since": since and since.date(), "until": until and until.date()}
+        start_replay(choose_selection(analyzer, **days, session_id=session), configuration, options)
+    elif since or until or session or dry_run:
+        raise UsageError("A run that is resumed has its selection already: --resume goes with --budget-usd alone.")
+    else:
+        resume_replay(resume, configuration, options)
