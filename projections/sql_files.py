@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from postcall.topics import DEAD_LETTERS, EVENTS, INSIGHTS, RECORDINGS, WEBHOOKS
+from postcall.topics import DEAD_LETTERS, DECISIONS, EVENTS, INSIGHTS, RECORDINGS, WEBHOOKS
 
 #: The topic behind each input, by the input's name.
 INPUT_TOPICS: Final[dict[str, str]] = {
@@ -23,6 +23,7 @@ INPUT_TOPICS: Final[dict[str, str]] = {
     "recordings": RECORDINGS.name,
     "insights": INSIGHTS.name,
     "dead_letters": DEAD_LETTERS.name,
+    "decisions": DECISIONS.name,
     "webhooks": WEBHOOKS.name,
 }
 #: Tables that follow topics: each is a projection with checkpoints of its own.

@@ -1,41 +1,69 @@
--- dead_letters: one row per record that a stage set aside, however often it did.
--- reads: dead_letters (DeadLetter)
+-- dead_letters: one row per record that a stage set aside, however often it did, and whether it is still open.
+-- reads: dead_letters (DeadLetter), decisions (DeadLetterResolved)
 --
--- The pointer and the reason are those of the first copy seen (a minimum, so order does not matter).
+-- Of several copies the one with the most attempts speaks, then the first that was seen (a minimum, so order does not
+-- matter). A decision settles the attempts that it names and those before: one that comes first waits for its letter,
+-- and a letter with more attempts is open again. The records that share the id are kept as a set.
 
 -- name: schema
 CREATE TABLE IF NOT EXISTS base.dead_letter_states (
     id VARCHAR PRIMARY KEY,
-    first_copy STRUCT(
-        seen_at TIMESTAMPTZ, kafka_topic VARCHAR, kafka_partition INTEGER, kafka_offset BIGINT,
-        session_id VARCHAR, stage VARCHAR, error_class VARCHAR, reason VARCHAR
+    speaking_copy STRUCT(
+        negated_attempts INTEGER, seen_at TIMESTAMPTZ, kafka_topic VARCHAR, kafka_partition INTEGER,
+        kafka_offset BIGINT, session_id VARCHAR, stage VARCHAR, error_class VARCHAR, reason VARCHAR
     ),
-    attempts INTEGER,
-    last_seen_at TIMESTAMPTZ
+    first_seen_at TIMESTAMPTZ,
+    last_seen_at TIMESTAMPTZ,
+    decision STRUCT(attempts INTEGER, resolution VARCHAR)
+);
+CREATE TABLE IF NOT EXISTS base.dead_letter_sources (
+    id VARCHAR,
+    kafka_topic VARCHAR,
+    kafka_partition INTEGER,
+    kafka_offset BIGINT,
+    PRIMARY KEY (id, kafka_topic, kafka_partition, kafka_offset)
 );
 
 -- name: apply
-INSERT INTO base.dead_letter_states AS kept
+INSERT INTO base.dead_letter_states AS kept BY NAME
 SELECT
-    id,
-    min({
-        'seen_at': recorded_at, 'kafka_topic': kafka_topic, 'kafka_partition': kafka_partition,
-        'kafka_offset': kafka_offset, 'session_id': session_id, 'stage': stage, 'error_class': error_class,
-        'reason': reason
-    }),
-    max(coalesce(attempts, 1)),
-    max(recorded_at)
-FROM dead_letter_events
+    id, min(copy) AS speaking_copy, min(seen_at) AS first_seen_at, max(seen_at) AS last_seen_at,
+    max(decision) AS decision
+FROM (
+    SELECT
+        id, recorded_at AS seen_at,
+        {
+            'negated_attempts': -coalesce(attempts, 1), 'seen_at': recorded_at, 'kafka_topic': kafka_topic,
+            'kafka_partition': kafka_partition, 'kafka_offset': kafka_offset, 'session_id': session_id, 'stage': stage,
+            'error_class': error_class, 'reason': reason
+        } AS copy
+    FROM dead_letter_events
+    UNION ALL BY NAME
+    SELECT dead_letter_id AS id, {'attempts': attempts, 'resolution': resolution} AS decision
+    FROM dead_letter_decisions
+)
 GROUP BY id
 ON CONFLICT DO UPDATE SET
-    first_copy = least(kept.first_copy, excluded.first_copy),
-    attempts = greatest(kept.attempts, excluded.attempts),
-    last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at);
+    speaking_copy = least(kept.speaking_copy, excluded.speaking_copy),
+    first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
+    last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
+    decision = greatest(kept.decision, excluded.decision);
+INSERT INTO base.dead_letter_sources
+SELECT DISTINCT id, kafka_topic, kafka_partition, kafka_offset
+FROM dead_letter_events
+ON CONFLICT DO NOTHING;
 
 -- name: view
 SELECT
-    id, first_copy.session_id AS session_id, first_copy.kafka_topic AS kafka_topic,
-    first_copy.kafka_partition AS kafka_partition, first_copy.kafka_offset AS kafka_offset,
-    first_copy.stage AS stage, first_copy.error_class AS error_class, first_copy.reason AS reason,
-    attempts, 'open' AS state, first_copy.seen_at AS first_seen_at, last_seen_at
-FROM base.dead_letter_states;
+    id, speaking_copy.session_id AS session_id, speaking_copy.kafka_topic AS kafka_topic,
+    speaking_copy.kafka_partition AS kafka_partition, speaking_copy.kafka_offset AS kafka_offset,
+    speaking_copy.stage AS stage, speaking_copy.error_class AS error_class, speaking_copy.reason AS reason,
+    -speaking_copy.negated_attempts AS attempts,
+    CASE
+        WHEN coalesce(decision.attempts, 0) < -speaking_copy.negated_attempts THEN 'open'
+        WHEN decision.resolution = 'dismissed' THEN 'dismissed'
+        ELSE 'resolved'
+    END AS state,
+    occurrences, first_seen_at, last_seen_at
+FROM base.dead_letter_states
+JOIN (SELECT id, count(*) AS occurrences FROM base.dead_letter_sources GROUP BY id) USING (id);

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postcall.dead_letters import dead_letter
+from postcall.dead_letters import DeadLetter, dead_letter
+from postcall.decisions import DeadLetterResolved, Resolution
 from postcall.events import (
     ClientDataReceived,
     DomainEvent,
@@ -121,13 +122,21 @@ def outcomes(draw: st.DrawFn) -> Message:
     )
 
 
+def make_letter(*, body: bytes = b"{", offset: int = 0, attempts: int = 1, reason: str = "no JSON") -> DeadLetter:
+    record = Record(topic="postcall.webhooks", partition=0, offset=offset, timestamp_ms=0, key=None, value=body)
+    return dead_letter(record, stage="normalize", error_class="unreadable", reason=reason, attempts=attempts)
+
+
+def resolve(letter: DeadLetter, *, resolution: Resolution = "replayed") -> DeadLetterResolved:
+    return DeadLetterResolved(dead_letter_id=letter.id, attempts=letter.attempts, resolution=resolution)
+
+
 @st.composite
 def dead_letters(draw: st.DrawFn) -> Message:
-    offset = draw(st.integers(0, 3))
-    record = Record(
-        topic="postcall.webhooks", partition=0, offset=offset, timestamp_ms=0, key=None, value=b"{" * (offset % 2)
-    )
-    return dead_letter(record, stage="normalize", error_class="unreadable", reason="no JSON", attempts=offset + 1)
+    body, reason = draw(st.sampled_from([b"", b"{"])), draw(st.sampled_from(["no JSON", "no type"]))
+    letter = make_letter(body=body, offset=draw(st.integers(0, 3)), attempts=draw(st.integers(1, 3)), reason=reason)
+    resolution: Resolution | None = draw(st.sampled_from([None, "replayed", "dismissed"]))
+    return resolve(letter, resolution=resolution) if resolution else letter
 
 
 said = st.builds(
@@ -208,6 +217,47 @@ def test_a_delivery_read_twice_is_one_row() -> None:
         apply_records(warehouse, [*records, *records])
         apply_records(warehouse, records, batch_size=4)
         assert len(read_tables(warehouse, ["webhooks"])["webhooks"]) == 3
+
+
+def letters_of(*said: Message, batch_size: int | None = None) -> list[dict[str, Any]]:
+    """The rows of dead letters, by column, by id."""
+    with empty_warehouse() as warehouse:
+        records = number_records(Said(message, NOON, "normalize").to_record() for message in said)
+        apply_records(warehouse, records, batch_size=batch_size)
+        with warehouse.snapshot() as reader:
+            cursor = reader.execute("SELECT * FROM dead_letters ORDER BY id")
+            columns = [column[0] for column in cursor.description or []]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_copies_of_one_bad_body_are_one_row_that_counts_them(batch_size: int | None) -> None:
+    copies = [make_letter(offset=4), make_letter(offset=9), make_letter(offset=4)]
+    (row,) = letters_of(*copies, batch_size=batch_size)
+    assert (row["occurrences"], row["kafka_offset"], row["attempts"], row["state"]) == (2, 4, 1, "open")
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+@pytest.mark.parametrize(("resolution", "state"), [("replayed", "resolved"), ("dismissed", "dismissed")])
+def test_a_decision_closes_a_letter_also_if_it_comes_first(
+    resolution: Resolution, state: str, batch_size: int | None
+) -> None:
+    letter = make_letter()
+    decision = resolve(letter, resolution=resolution)
+    for order in ((letter, decision), (decision, letter), (decision, letter, letter, decision)):
+        (row,) = letters_of(*order, batch_size=batch_size)
+        assert (row["state"], row["occurrences"]) == (state, 1)
+    assert letters_of(decision, batch_size=batch_size) == []
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_a_letter_that_fails_again_is_open_with_the_reason_of_today(batch_size: int | None) -> None:
+    first, again = make_letter(), make_letter(attempts=2, reason="no type")
+    for order in ((first, resolve(first), again), (again, first, resolve(first))):
+        (row,) = letters_of(*order, batch_size=batch_size)
+        assert (row["state"], row["attempts"], row["reason"]) == ("open", 2, "no type")
+    (row,) = letters_of(first, resolve(first), again, resolve(again), batch_size=batch_size)
+    assert (row["state"], row["attempts"]) == ("resolved", 2)
 
 
 def session_of(*said: Said) -> dict[str, Any]:
