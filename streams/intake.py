@@ -54,7 +54,13 @@ class Intake:
             events = await self._next_batch()
             for partition in {event.message.partition for event in events}:
                 await self._until_owned(partition)
+            await self._until_awake()
             await self._finish(events)
+
+    async def _until_awake(self) -> None:
+        """Go no further in a process that slept through its session: what it was handed is somebody else's by now."""
+        if self._stage.vigil is not None and self._stage.vigil.is_broken:
+            await asyncio.get_running_loop().create_future()  # until cancelled: the process ends
 
     async def _next_batch(self) -> list[Any]:
         events = [self._ahead.popleft() if self._ahead else await self._waiting.get()]
@@ -93,6 +99,7 @@ class Intake:
         key = str(record.position)
         tries = failures = 0
         while True:
+            await self._until_awake()
             try:
                 with self._stage.journal.noting([record]):
                     await self._stage.take([record])

@@ -51,7 +51,7 @@ class Stage(ABC):
 
     #: Names the consumer group, the files and the log lines.
     name: str
-    #: Keeps a stage that acts from acting once it has slept through its session; None = what it does may be repeated.
+    #: Keeps a stage from acting once it has slept through its session; None = what it does may be repeated.
     vigil: Vigil | None = None
     #: What it remembers of the log; kept by the stage itself, and compared with the log before it reads.
     positions: KeptPositions

@@ -18,6 +18,7 @@ from streams.journal import JOURNAL_SCHEMA, Journal
 from streams.kept_positions import POSITIONS_SCHEMA, KeptPositions, in_transaction, open_stage_file
 from streams.set_aside import set_aside
 from streams.stage import Stage
+from streams.vigil import Vigil
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class TransformStage(Stage):
         )
         self.positions = KeptPositions(self._database)
         self.journal = Journal(self._database)
+        self.vigil = Vigil()
         self._has_missed = False
 
     async def close(self) -> None:
