@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from postcall.errors import LogUnavailable
-from postcall.kafka import open_consumer, to_record
-from postcall.lag import read_log_state
+from postcall.kafka import open_admin, open_consumer, to_record
 from postcall.log_connection import LogConnection
 from postcall.records import Record
 from postcall.topics import Topic
@@ -23,16 +23,25 @@ async def read_ends(log: LogConnection, topics: Sequence[Topic]) -> dict[str, li
 
     :raises LogUnavailable: the log does not answer, or has not all of them.
     """
-    marks = (await read_log_state(log)).high_watermarks
-    ends = {topic.name: _ends_of(topic.name, marks) for topic in topics}
-    missing = [name for name, partitions in ends.items() if not partitions]
+    async with open_admin(log) as admin, open_consumer(log) as consumer:
+        try:
+            places = await _partitions_of(admin, [topic.name for topic in topics])
+            marks = await consumer.end_offsets(places)
+        except KafkaError as error:
+            raise _unavailable(log, error) from error
+    return {topic.name: [marks[place] for place in places if place.topic == topic.name] for topic in topics}
+
+
+async def _partitions_of(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list[TopicPartition]:
+    missing = set(topics) - set(await admin.list_topics())
     if missing:
-        raise LogUnavailable(f"The log has no topic {missing[0]}. `postcall topics --create` makes it.")
-    return ends
-
-
-def _ends_of(topic: str, marks: Mapping[TopicPartition, int]) -> list[int]:
-    return [marks[place] for place in sorted(marks) if place.topic == topic]
+        raise LogUnavailable(f"The log has no topic {min(missing)}. `postcall topics --create` makes it.")
+    described = await admin.describe_topics(list(topics))
+    return sorted(
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    )
 
 
 async def read_up_to(log: LogConnection, ends: Mapping[str, Sequence[int]]) -> AsyncGenerator[list[Record], None]:
@@ -69,6 +78,7 @@ async def read_on(
         consumer.assign(list(marks))
         try:
             await consumer.seek_to_beginning(*marks)
+            yield [], await _has_reached(consumer, marks)
             while True:
                 batches = await consumer.getmany(timeout_ms=_WAIT_MS)
                 records = [to_record(found) for batch in batches.values() for found in batch]
