@@ -22,6 +22,8 @@ CrashPoint = Literal[
     "after_outcome_before_index",
     # What a batch led to is durable, and its offsets are not committed.
     "after_append_before_ack",
+    # What dead letters led to is durable, and they are still open.
+    "after_derived_before_decision",
 ]
 CRASH_POINTS: Final[tuple[CrashPoint, ...]] = get_args(CrashPoint)
 

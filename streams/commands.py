@@ -87,3 +87,30 @@ def replay_insights(  # noqa: PLR0913, PLR0917 - each is an option
         raise UsageError("A run that is resumed has its selection already: --resume goes with --budget-usd alone.")
     else:
         resume_replay(resume, configuration, options)
+
+
+@replay.command("dead-letters")
+def replay_dead_letters(
+    where: Annotated[
+        str | None,
+        typer.Option(help="Only those that fit this condition over the table dead_letters, in DuckDB's SQL."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    dismiss: Annotated[bool, typer.Option("--dismiss", help="Close them without trying again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
+) -> None:
+    """Try the records again that stages set aside, with today's code; what works is closed, the rest stays open."""
+    from postcall.settings import Configuration
+    from streams.replay.dead_letters_command import ReplayOptions
+    from streams.replay.dead_letters_command import replay_dead_letters as replay_letters
+
+    # A log that is started only for this takes any port, and speaks up only when something is wrong.
+    configuration = Configuration.load(data_dir=data_dir, kafka=kafka, broker_port=0, log_level="WARNING")
+    options = ReplayOptions(
+        where=where, stage=stage, is_dry_run=dry_run, is_dismissal=dismiss, is_confirmed=yes, as_json=as_json
+    )
+    replay_letters(configuration, options)

@@ -10,7 +10,8 @@ from typing import Any, Final
 from postcall.settings import Configuration, Settings
 from streams.slow_stage import SlowStage
 from streams.stage import Stage
-from streams.transform import TransformStage
+from streams.transform import Derive, TransformStage
+from streams.worker import Worker
 
 
 def build_stage(name: str, configuration: Configuration, directory: Path) -> Stage:
@@ -19,44 +20,38 @@ def build_stage(name: str, configuration: Configuration, directory: Path) -> Sta
     :param directory: where it keeps what it remembers of the log.
     :raises PostcallError: a setting or the stage's files cannot be used.
     """
-    return _BUILDERS[name](configuration, directory)
+    log = configuration.read(Settings).log
+    if name in DERIVATIONS:
+        return TransformStage(name, DERIVATIONS[name](configuration), log=log, directory=directory)
+    return SlowStage(_WORKERS[name](configuration), log=log, directory=directory)
 
 
-def _normalize(configuration: Configuration, directory: Path) -> Stage:
+def _normalize(configuration: Configuration) -> Derive:
     from postcall.sources import load_sources  # noqa: PLC0415 - each process loads only its own stage
     from streams.normalize import normalize  # noqa: PLC0415 - as above
 
-    derive = partial(normalize, sources=load_sources(configuration))
-    return TransformStage("normalize", derive, log=configuration.read(Settings).log, directory=directory)
+    return partial(normalize, sources=load_sources(configuration))
 
 
-def _plan(configuration: Configuration, directory: Path) -> Stage:
+def _plan(configuration: Configuration) -> Derive:  # noqa: ARG001 - all are made alike
     from streams.analyzers import ANALYZERS  # noqa: PLC0415 - as above
     from streams.plan import plan  # noqa: PLC0415 - as above
 
-    derive = partial(plan, analyzers=ANALYZERS)
-    return TransformStage("plan", derive, log=configuration.read(Settings).log, directory=directory)
+    return partial(plan, analyzers=ANALYZERS)
 
 
-def _recordings(configuration: Configuration, directory: Path) -> Stage:
+def _recordings(configuration: Configuration) -> Worker[Any]:
     from streams.recordings import RecordingsWorker  # noqa: PLC0415 - as above
 
-    return _slow(RecordingsWorker(configuration), configuration, directory)
+    return RecordingsWorker(configuration)
 
 
-def _insights(configuration: Configuration, directory: Path) -> Stage:
+def _insights(configuration: Configuration) -> Worker[Any]:
     from streams.insights import InsightsWorker  # noqa: PLC0415 - as above
 
-    return _slow(InsightsWorker(configuration), configuration, directory)
+    return InsightsWorker(configuration)
 
 
-def _slow(worker: Any, configuration: Configuration, directory: Path) -> Stage:
-    return SlowStage(worker, log=configuration.read(Settings).log, directory=directory)
-
-
-_BUILDERS: Final[dict[str, Callable[[Configuration, Path], Stage]]] = {
-    "normalize": _normalize,
-    "plan": _plan,
-    "recordings": _recordings,
-    "insights": _insights,
-}
+#: The stages that derive records from records, and what each derives.
+DERIVATIONS: Final[dict[str, Callable[[Configuration], Derive]]] = {"normalize": _normalize, "plan": _plan}
+_WORKERS: Final[dict[str, Callable[[Configuration], Worker[Any]]]] = {"recordings": _recordings, "insights": _insights}
