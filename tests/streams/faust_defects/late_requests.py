@@ -1,4 +1,4 @@
-"""A log that takes its time to answer one kind of request, as a cluster does when one of its nodes is slow.
+"""A log that takes its time to answer one kind of request, as a cluster does of which one node is slow.
 
 All connections lead through here: the log's own address in its answers is replaced by this one's.
 """
@@ -15,31 +15,31 @@ _HOST = "127.0.0.1"
 OFFSET_FETCH = 9
 
 
-class HoldingProxy:
-    """Forwards requests and answers one by one, and keeps back the requests that are held; see `holding_proxy`."""
+class LateProxy:
+    """Forwards requests and answers one by one, and delays requests of one kind; see `late_proxy`."""
 
     def __init__(self, *, port: int, log_port: int) -> None:
         self.address = f"{_HOST}:{port}"
-        #: How many requests are kept back at the moment.
-        self.kept_back = 0
+        #: How many of the requests that are to be late have come.
+        self.late_requests = 0
         self._log_port = log_port
         self._log_place, self._own_place = (_HOST.encode() + number.to_bytes(4, "big") for number in (log_port, port))
-        self._held_api: int | None = None
-        self._to_pass = 0
+        self._late_api: int | None = None
+        self._delay_s: float | None = None
         self._released = asyncio.Event()
 
-    def hold(self, api: int, *, after: int = 0) -> None:
-        """Keep back requests of this kind, and with each what follows on its connection.
-
-        :param after: so many of them pass before.
-        """
-        self._held_api = api
-        self._to_pass = after
+    def hold(self, api: int) -> None:
+        """Keep back requests of this kind, and with each what follows on its connection, until `release`."""
+        self._late_api, self._delay_s = api, None
         self._released.clear()
 
+    def slow_down(self, api: int, delay_s: float) -> None:
+        """Let each request of this kind take so long, one after the other."""
+        self._late_api, self._delay_s = api, delay_s
+
     def release(self) -> None:
-        """Let all go on."""
-        self._held_api = None
+        """Let all go on as it comes."""
+        self._late_api = None
         self._released.set()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,18 +66,17 @@ class HoldingProxy:
         with _ended():
             while True:
                 request = await _read_frame(reader)
-                if int.from_bytes(request[4:6], "big") == self._held_api:
-                    await self._keep_back()
+                if int.from_bytes(request[4:6], "big") == self._late_api:
+                    await self._be_late()
                 writer.write(request)
                 await writer.drain()
 
-    async def _keep_back(self) -> None:
-        if self._to_pass:
-            self._to_pass -= 1
-            return
-        self.kept_back += 1
-        await self._released.wait()
-        self.kept_back -= 1
+    async def _be_late(self) -> None:
+        self.late_requests += 1
+        if self._delay_s is None:
+            await self._released.wait()
+        else:
+            await asyncio.sleep(self._delay_s)
 
     async def _carry_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with _ended():
@@ -97,11 +96,11 @@ def _ended() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.asynccontextmanager
-async def holding_proxy(log: str) -> AsyncIterator[HoldingProxy]:
+async def late_proxy(log: str) -> AsyncIterator[LateProxy]:
     """A proxy to a log, while the block runs."""
     connections: set[asyncio.Task[None]] = set()
     with socket.create_server((_HOST, 0)) as listener:
-        proxy = HoldingProxy(port=listener.getsockname()[1], log_port=int(log.rpartition(":")[2]))
+        proxy = LateProxy(port=listener.getsockname()[1], log_port=int(log.rpartition(":")[2]))
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(proxy.carry(reader, writer))
