@@ -27,7 +27,7 @@ from projections.warehouse import Warehouse
 from streams.normalize import normalize
 from streams.transform import TransformStage
 from tests.projections.logbook import apply_records
-from tests.streams.deliveries import RECEIVED_AT, deliver, deliver_message
+from tests.streams.deliveries import RECEIVED_AT, deliver
 from tests.streams.log_contents import append_all, count_records, read_all, read_ids
 from tests.streams.running import running
 from tests.waiting import eventually
@@ -54,14 +54,15 @@ class SetAside:
         self.configuration = Configuration(flags={"data_dir": data_dir, "kafka": log})
 
     async def set_aside(self, *deliveries: NewRecord) -> None:
-        """Let the stage before the fix read these deliveries, all of which it sets aside."""
+        """Let the stage before the fix read these deliveries; it sets aside what is no end of a call."""
         directory = self.data_dir / "normalize"
         stage = TransformStage("normalize", before_the_fix, log=LogConnection(self.log), directory=directory)
         await append_all(self.log, deliveries)
         async with running(stage, log=self.log, data_dir=directory):
 
             async def are_set_aside() -> bool:
-                return await count_records(self.log, DEAD_LETTERS) >= len(deliveries)
+                done = await count_records(self.log, DEAD_LETTERS) + await count_records(self.log, EVENTS)
+                return done >= len(deliveries)
 
             await eventually(are_set_aside)
 
@@ -120,8 +121,3 @@ class SetAside:
         """What was decided about letters."""
         messages = [open_record(record).message for record in await read_all(self.log, DECISIONS)]
         return [message for message in messages if isinstance(message, DeadLetterResolved)]
-
-
-def message(number: int) -> NewRecord:
-    """A delivery that the stage before the fix sets aside."""
-    return deliver_message(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from postcall.outcomes import Outcome
 from postcall.requests import DownloadRecording
 from postcall.topics import DEAD_LETTERS, DECISIONS, RECORDINGS, Topic
-from tests.streams.deliveries import deliver_message, read_back
+from postcall.warehouse_queries import query_warehouse
+from streams.replay import dead_letters_selection
+from streams.replay.dead_letters_selection import select_letters
+from tests.streams.deliveries import END_BODY, deliver, deliver_message, read_back
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
 from tests.streams.log_contents import append_all, count_records, read_ids
 from tests.streams.replay.set_aside import GARBAGE, TODAY, SetAside
@@ -47,15 +51,25 @@ async def test_what_todays_code_reads_is_derived_and_closed_and_the_rest_is_open
     assert letters.rows()[0] == ("open", 3, 2)
 
 
-async def test_killed_before_it_has_closed_them_it_closes_them_the_next_time(letters: SetAside) -> None:
-    await letters.set_aside(deliver_message(1), deliver_message(2))
+async def test_killed_in_the_middle_it_closes_all_of_them_the_next_time(
+    letters: SetAside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far apart, too: what the stage could read lies between them.
+    readable = [deliver(END_BODY)] * 60
+    first, second = ([deliver_message(number) for number in numbers] for numbers in (range(120), range(120, 240)))
+    await letters.set_aside(*first, *readable, *second)
     await letters.project()
+    monkeypatch.setattr(dead_letters_selection, "_PAGE_ROWS", 50)
+    ask = partial(query_warehouse, configuration=letters.configuration)
+    assert len({letter.id for letter in select_letters(ask, where="true) OR (true")}) == 240
+    before = set(await letters.events())
     killed = await letters.replay("--yes", fail_at="after_derived_before_decision")
     assert killed.returncode == -9
-    assert len(await letters.events()) == 2
+    assert len(set(await letters.events()) - before) == 100
     assert await letters.decisions() == []
-    assert await letters.try_again() == {"resolved": 2}
-    assert len(set(await letters.events())) == 2
+    assert await letters.try_again() == {"resolved": 240}
+    assert len(set(await letters.events()) - before) == 240
+    assert len({decision.dead_letter_id for decision in await letters.decisions()}) == 240
 
 
 async def test_counts_come_first_and_without_a_yes_nothing_is_done(letters: SetAside) -> None:
