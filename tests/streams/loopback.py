@@ -46,7 +46,7 @@ class LoopbackServer:
         """Answer one request and close the connection."""
         self.connections += 1
         try:
-            request = await _read_request(reader)
+            request = await read_request(reader)
             self.requests.append(request)
             answers = self._answers.get(request.path, [response(404)])
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -91,7 +91,11 @@ def chunked_response(*pieces: bytes, is_whole: bool = True) -> bytes:
     return b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + end
 
 
-async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:
+async def read_request(reader: asyncio.StreamReader) -> SeenRequest:
+    """The next request of a connection.
+
+    :raises IncompleteReadError: the client has hung up.
+    """
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     request_line, *lines = head.strip().split("\r\n")
     pairs = (line.split(":", 1) for line in lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from postcall.log_connection import LogConnection
@@ -13,11 +13,20 @@ from streams.stage import Stage
 
 
 @contextlib.asynccontextmanager
-async def running(stage: Stage, *, log: str, data_dir: Path) -> AsyncIterator[None]:
+async def running(
+    stage: Stage, *, log: str, data_dir: Path, on_pause: Callable[[str | None], None] = lambda _: None
+) -> AsyncIterator[None]:
     """Run a stage; the block begins when it is ready, and the stage stops in order when the block ends."""
     ready, stopping = asyncio.Event(), asyncio.Event()
     run = asyncio.create_task(
-        run_stage(stage, log=LogConnection(log), directory=data_dir, on_ready=ready.set, stopping=stopping)
+        run_stage(
+            stage,
+            log=LogConnection(log),
+            directory=data_dir,
+            on_ready=ready.set,
+            stopping=stopping,
+            on_pause=on_pause,
+        )
     )
     is_ready = asyncio.create_task(ready.wait())
     await asyncio.wait([run, is_ready], return_when=asyncio.FIRST_COMPLETED, timeout=30)
