@@ -70,14 +70,16 @@ class Selected:
     over_budget: int = 0
 
 
-def select_sessions(selection: Selection, ask: Ask, *, reporting_timezone: str) -> Selected:
+def select_sessions(
+    selection: Selection, ask: Ask, *, reporting_timezone: str, page_rows: int = _PAGE_ROWS
+) -> Selected:
     """Ask the warehouse, page by page.
 
     :raises PostcallError: it cannot be asked.
     """
     found = Selected()
     after = ""
-    while rows := ask(_page(selection, after, reporting_timezone)):
+    while rows := ask(_page(selection, after, reporting_timezone, page_rows)):
         for row in rows:
             _note(found, row)
         after = rows[-1]["session_id"]
@@ -96,13 +98,13 @@ def _note(found: Selected, row: dict[str, Any]) -> None:
             found.text_bytes += int(row["bytes"])
 
 
-def _page(selection: Selection, after: str, reporting_timezone: str) -> str:
+def _page(selection: Selection, after: str, reporting_timezone: str, rows: int) -> str:
     return _STATEMENT.substitute(
         analyzer=_quote(selection.analyzer),
         revision=int(selection.revision),
         after=_quote(after),
         conditions=" ".join(f"AND {condition}" for condition in _conditions(selection, _quote(reporting_timezone))),
-        rows=_PAGE_ROWS,
+        rows=rows,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from postcall.dead_letters import dead_letter_id
@@ -24,7 +25,9 @@ from postcall.topics import ANALYSIS_BACKFILL, DEAD_LETTERS, INSIGHTS
 #: What became of a request in the end.
 Fate = Literal["done", "skipped", "failed", "set aside"]
 
-_STAGE = "insights"
+_STAGE: Final = "insights"
+#: What counts where the log tells several, as in the table `insights`.
+_RANKS: Final[dict[Fate, int]] = {"set aside": 0, "skipped": 1, "failed": 2, "done": 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +61,7 @@ class RunLedger:
         self._letters = {dead_letter_id(_STAGE, str(request_id)): request_id for request_id in self._sessions}
         self._asked: set[UUID] = set()
         self._fates: dict[UUID, Fate] = {}
-        self._costs: dict[tuple[UUID, int], Decimal] = {}
+        self._costs: dict[tuple[UUID, int, datetime], Decimal] = {}
         #: A model that answered in this run, and whose price nobody knows.
         self.unpriced_model: str | None = None
 
@@ -112,7 +115,7 @@ class RunLedger:
     def _apply_dead_letter(self, record: Record) -> None:
         request_id = self._letters.get(_read_id(record))
         if request_id is not None:
-            self._fates.setdefault(request_id, "set aside")
+            self._note_fate(request_id, "set aside")
 
     def _apply_outcome(self, record: Record) -> None:
         if record.key not in self._keys:
@@ -124,13 +127,17 @@ class RunLedger:
         if not isinstance(outcome, AnalysisOutcome) or outcome.request_id not in self._sessions:
             return
         if outcome.is_final:
-            self._fates[outcome.request_id] = _fate_of(outcome)
+            self._note_fate(outcome.request_id, _fate_of(outcome))
         if outcome.trigger == "replay" and self._is_of_this_run(record):
             self._note_cost(outcome)
 
+    def _note_fate(self, request_id: UUID, fate: Fate) -> None:
+        self._fates[request_id] = max(self._fates.get(request_id, fate), fate, key=_RANKS.__getitem__)
+
     def _note_cost(self, outcome: AnalysisOutcome) -> None:
         if outcome.cost_usd is not None:
-            self._costs[outcome.request_id, outcome.attempt] = outcome.cost_usd
+            # An analysis that a crash made twice was paid twice; an outcome that was appended twice was not.
+            self._costs[outcome.request_id, outcome.attempt, outcome.produced_at] = outcome.cost_usd
         elif outcome.tokens_in is not None:
             self.unpriced_model = outcome.model
 

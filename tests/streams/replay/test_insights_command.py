@@ -1,0 +1,140 @@
+"""`postcall replay insights` as a person runs it: its process, the stage's and whole machines end in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from postcall.decisions import ReplayFinished, ReplayPaused, ReplayStarted
+from postcall.events import SessionEnded
+from postcall.supervisor import postcall_command
+from projections.files import make_serving
+from projections.warehouse import Warehouse
+from tests.faults.fuses import Fuses
+from tests.projections.logbook import apply_records, number_records
+from tests.streams.replay.paid_model import PaidModel, ended_record
+from tests.streams.replay.past_calls import PastCalls
+from tests.streams.stage_process import StageProcess, stage_process
+from tests.waiting import eventually
+
+_CALLS = 12
+
+
+class _Command:
+    """Runs the command against a log. At a concurrency of two, four are asked for in bulk, and one is under way."""
+
+    def __init__(self, calls: PastCalls, folder: Path) -> None:
+        self.calls = calls
+        self.data_dir = folder / "data"
+        self.folder = folder
+        self.environment = {
+            **calls.model.environment,
+            "POSTCALL_ENV_FILE": "",
+            "POSTCALL_CONFIG": os.devnull,
+            "POSTCALL_ANALYSIS_CONCURRENCY": "2",
+        }
+
+    def make_warehouse(self, past: Sequence[SessionEnded]) -> None:
+        """What projections would have made of the events."""
+        self.data_dir.mkdir()
+        warehouse = Warehouse(self.data_dir / "warehouse-1.duckdb")
+        apply_records(warehouse, number_records(ended_record(event) for event in past))
+        warehouse.close()
+        make_serving(self.data_dir / "warehouse-1.duckdb")
+
+    @asynccontextmanager
+    async def running(self, *options: str, data_dir: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The command, which has ended when the block has."""
+        directory = str(data_dir or self.data_dir)
+        process = await asyncio.create_subprocess_exec(
+            *postcall_command("replay", "insights", "--kafka", self.calls.address, "--data-dir", directory, *options),
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def stage(self, **environment: str) -> contextlib.AbstractContextManager[StageProcess]:
+        """The stage as a process, on one data directory whichever life it is."""
+        directory = ("--data-dir", str(self.folder / "streams"), "--kafka", self.calls.address)
+        return stage_process(
+            "postcall", "streams", "--stage", "insights", "--slot", "0", *directory,
+            log_file=self.folder / "stage.log", environment={**self.environment, **environment},
+        )  # fmt: skip
+
+    async def started_run(self) -> UUID:
+        """The id of the only run."""
+        (started,) = [each for each in await self.calls.decisions() if isinstance(each, ReplayStarted)]
+        return started.run_id
+
+
+@pytest.mark.timeout(240)
+async def test_kills_of_driver_and_stage_make_nobody_pay_twice_and_another_machine_goes_on(
+    calls: PastCalls, model: PaidModel, tmp_path: Path
+) -> None:
+    past = await calls.end_calls(*range(_CALLS))
+    command, fuses = _Command(calls, tmp_path), Fuses(tmp_path / "fuses")
+    command.make_warehouse(past)
+    model.answering.close()
+    with command.stage(**fuses.environment) as stage:
+        async with command.running("--yes") as driver:
+            await eventually(lambda: _has_asked(calls, 4), timeout_s=60)
+            await eventually(lambda: len(model.answering.waiting) == 1, timeout_s=60)
+            driver.kill()
+        burning = asyncio.create_task(fuses.burn("insights.after_outcome_before_index"))
+        await asyncio.sleep(0)
+        model.answering.let_one_through()
+        await burning
+        await eventually(lambda: stage.has_ended)
+    run_id = await command.started_run()
+    elsewhere = tmp_path / "elsewhere"
+    with command.stage():
+        async with command.running("--resume", str(run_id), data_dir=elsewhere) as driver:
+            await eventually(lambda: _has_asked(calls, 5), timeout_s=60)
+            driver.send_signal(signal.SIGINT)
+            out, err = await driver.communicate()
+            assert driver.returncode == 130, err.decode()
+        assert f"--resume {run_id}" in err.decode()
+        assert not out
+        model.answering.open()
+        async with command.running("--resume", str(run_id), "--json", data_dir=elsewhere) as driver:
+            out, err = await driver.communicate()
+            assert driver.returncode == 0, err.decode()
+        facts = json.loads(out)
+    assert (facts["state"], facts["sessions"], facts["done"]) == ("finished", _CALLS, _CALLS)
+    assert model.paid == Counter(event.session_id for event in past)
+    decided = [each for each in await calls.decisions() if getattr(each, "run_id", None) == run_id]
+    (paused,) = [each for each in decided if isinstance(each, ReplayPaused)]
+    (finished,) = [each for each in decided if isinstance(each, ReplayFinished)]
+    assert (paused.reason, paused.pause) == ("stopped by hand", 1)
+    assert (finished.requests, finished.absent) == (_CALLS, 0)
+    assert float(finished.spent_usd) == facts["spent_usd"]
+
+
+async def test_a_run_that_is_not_there_or_has_finished_is_not_resumed(calls: PastCalls, tmp_path: Path) -> None:
+    command = _Command(calls, tmp_path)
+    async with command.running("--resume", str(UUID(int=7))) as driver:
+        _, err = await driver.communicate()
+    assert driver.returncode == 2
+    assert b"There is none to resume." in err
+
+
+async def _has_asked(calls: PastCalls, count: int) -> bool:
+    return len(await calls.asked()) >= count
