@@ -39,13 +39,14 @@ class Lifeline:
         self.stopping = asyncio.Event()
         self._connection = connection
         self._is_ready = False
-        self._is_paused = False
+        self._pause: str | None = None
 
     def ready(self) -> None:
         """Tell the parent that this process serves; call it when it is true, and again after having been held."""
         if not self._is_ready:
             self._is_ready = True
             self._send(b"READY\n")
+            self._tell_pause()
 
     def held(self, reason: str) -> None:
         """Tell the parent that this process lives, and stands still until a person has decided something."""
@@ -53,14 +54,17 @@ class Lifeline:
         self._send(f"HELD {' '.join(reason.split())}\n".encode())
 
     def paused(self, reason: str | None) -> None:
-        """Tell the parent that this process, which served, waits for something that fails; None = it goes on."""
-        if reason is None:
-            if self._is_paused:
-                self._is_paused = False
-                self.ready()
-        elif self._is_ready or self._is_paused:
-            self._is_ready, self._is_paused = False, True
-            self._send(f"PAUSED {' '.join(reason.split())}\n".encode())
+        """Tell the parent, once this process serves, that it waits for something that fails; None = it goes on."""
+        was_paused, self._pause = self._pause is not None, reason
+        if not self._is_ready:
+            return
+        if reason is None and was_paused:
+            self._send(b"READY\n")
+        self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        if self._pause is not None:
+            self._send(f"PAUSED {' '.join(self._pause.split())}\n".encode())
 
     async def keep(self) -> None:
         """Beat, and watch for the parent's end, until cancelled."""

@@ -2,8 +2,9 @@
 
 A child has a process group of its own, so Ctrl-C reaches only the parent, which then stops all in order; the
 lifeline (see `postcall.service`) tells readiness, silence and death both ways. A child that ends after it was once
-ready is started again with growing pauses; one that never became ready stops the start-up. A child that is *held* lives
-and waits for a person, one that is *paused* for something that it needs: both count as started, and are left alone.
+ready, or that is killed, is started again with growing pauses; one that ends by itself before it is ready stops the
+start-up. A child that is *held* lives and waits for a person, one that is *paused* for something that it needs: both
+count as started, and are left alone.
 What children write to stdout goes to stderr: stdout is for data.
 """
 
@@ -156,7 +157,8 @@ class _Keeper:
             exit_code = await self._run_once()
             if self._is_stopping:
                 return
-            if not self._first_ready.done():
+            # What is killed while it starts has said nothing that would help; what ends by itself has.
+            if not self._first_ready.done() and exit_code >= 0:
                 reason = (
                     f"{self.child.name} ended with exit code {exit_code} before it was ready; its reason stands above."
                 )

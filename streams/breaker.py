@@ -46,8 +46,10 @@ class Breaker:
         self._clock = clock
         self._is_open = False
         self._successes = 0
-        self._failures_in_a_row = 0
+        self._failed_probes = 0
+        # Keys that failed since anything got through, and might share a cause.
         self._doubted: set[str] = set()
+        # Of each key that failed and is not done with: how many had got through when it did first.
         self._successes_before: dict[str, int] = {}
         self._probe_at_s = 0.0
 
@@ -69,7 +71,6 @@ class Breaker:
     def note_success(self, key: str) -> None:
         """This one got through: nothing but records can be at fault."""
         self._successes += 1
-        self._failures_in_a_row = 0
         self._doubted.clear()
         self.forget(key)
         if self._is_open:
@@ -83,29 +84,47 @@ class Breaker:
         :param reason: in words for the operator.
         :param is_certain: the record is known not to be at fault.
         """
-        self._failures_in_a_row += 1
-        self._doubted.add(key)
         self._successes_before.setdefault(key, self._successes)
-        if not self._is_open and (is_certain or len(self._doubted) >= _DOUBTED_RECORDS):
-            self._is_open = True
-            logger.error(
-                "Stage pauses, and tries one record at a time: %s",
-                reason,
-                extra={"action": "paused", "stage": self._stage},
-            )
-            self.tell(reason)
-        asked_s = min(retry_after_s or 0.0, _LONGEST_ASKED_PAUSE_S)
-        pause_s = pause_after(self._failures_in_a_row, longest_s=self._longest_pause_s)
-        self._probe_at_s = self._clock() + max(pause_s, asked_s)
+        if not self.others_got_through_since(key):
+            self._doubted.add(key)
+        if is_certain or len(self._doubted) >= _DOUBTED_RECORDS:
+            self._open(reason)
+        if self._is_open:
+            self._lengthen(retry_after_s)
+
+    def _open(self, reason: str) -> None:
+        if self._is_open:
+            return
+        self._is_open = True
+        self._failed_probes = 0
+        self._probe_at_s = self._clock()
+        logger.error(
+            "Stage pauses, and tries one record at a time: %s",
+            reason,
+            extra={"action": "paused", "stage": self._stage},
+        )
+        self.tell(reason)
+
+    def _lengthen(self, retry_after_s: float | None) -> None:
+        now_s = self._clock()
+        # What fails before the pause is over was under way when it began, and is no news.
+        if now_s >= self._probe_at_s:
+            self._failed_probes += 1
+            self._probe_at_s = now_s + pause_after(self._failed_probes, longest_s=self._longest_pause_s)
+        if retry_after_s is not None:
+            self._probe_at_s = max(self._probe_at_s, now_s + min(retry_after_s, _LONGEST_ASKED_PAUSE_S))
 
     def forget(self, key: str) -> None:
         """It is not tried any more."""
         self._successes_before.pop(key, None)
 
+    def others_got_through_since(self, key: str) -> bool:
+        """Whether others got through since this one failed first: then it has a trouble of its own."""
+        return self._successes > self._successes_before.get(key, self._successes)
+
     def is_alone_at_fault(self, key: str) -> bool:
         """Whether others got through since this one failed first; or, if none was tried since, before."""
-        since = self._successes_before.get(key, self._successes)
-        return self._successes > since or (self.has_succeeded and self._doubted <= {key})
+        return self.others_got_through_since(key) or (self.has_succeeded and self._doubted <= {key})
 
 
 class Pauses:

@@ -72,6 +72,8 @@ class Conclusions(Generic[R]):
         await self._insist(work, lambda: self._note_outcome(performed.outcome))
         if performed.blame is None and performed.has_asked:
             self._breaker.note_success(work.key)
+        elif performed.outcome.is_final:
+            self._breaker.forget(work.key)
 
     async def _perform(self, work: Work) -> Performed:
         request = read_request(work.record, self._worker.requests)
@@ -79,9 +81,8 @@ class Conclusions(Generic[R]):
             return await self._worker.perform(request, attempt=work.attempts + 1)  # type: ignore[arg-type]  # the topic says so
 
     def _is_held_up(self, work: Work, blame: Blame) -> bool:
-        self._breaker.note_failure(
-            work.key, blame.reason, is_certain=blame.is_certain, retry_after_s=blame.retry_after_s
-        )
+        is_certain = blame.is_certain and not self._breaker.others_got_through_since(work.key)
+        self._breaker.note_failure(work.key, blame.reason, is_certain=is_certain, retry_after_s=blame.retry_after_s)
         return self._breaker.is_open
 
     def _encode(self, work: Work, outcome: Outcome) -> NewRecord:

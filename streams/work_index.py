@@ -60,7 +60,7 @@ ORDER BY work.not_before_ms, work.kafka_offset LIMIT 1
 _SUSPECT = """
 SELECT request_id, record, attempts, failures, crashes, lane, not_before_ms FROM work
 WHERE state = 'waiting' AND crashes > 0 AND record IS NOT NULL AND partition IN (SELECT value FROM json_each(?))
-ORDER BY not_before_ms LIMIT 1
+ORDER BY crashes, not_before_ms LIMIT 1
 """
 _ANY_SUSPECT = "SELECT 1 FROM work WHERE state = 'waiting' AND crashes > 0 LIMIT 1"
 
@@ -179,7 +179,8 @@ class WorkIndex:
     # What this process does
 
     def claim_suspect(self, partitions: Iterable[int]) -> Work | None:
-        """Take a request that a process ended with, if there is one that is due."""
+        """Take a request that a process ended with, if there is one; they take turns, so that only the guilty one
+        ends a process again and again."""
         return self._claim(self._find_suspect(partitions))
 
     def has_suspects(self, partitions: Iterable[int]) -> bool:

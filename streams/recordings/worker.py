@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 #: The first retries come quickly; ten attempts take about a quarter of an hour.
 _BACKOFF: Final = Backoff(first_s=1.0, factor=2.25, cap_s=300.0, retry_after_cap_s=900.0)
+_MAX_REFUSALS: Final = 3
 # What comes after the last byte: reading the header, and the file's way to its final name.
 _CLOSING_S: Final = 60.0
 
@@ -81,10 +82,14 @@ class RecordingsWorker:
         except NotYet as error:
             outcome = self._defer(request, attempt, error)
             blame = _blame(error)
-        except RecordingUnobtainable as error:
+        except KeyRefused as error:
             reason = self._explain(request, error)
-            outcome = _failed(request, attempt, reason)
-            blame = Blame(reason=reason) if isinstance(error, KeyRefused) else None
+            # Tried again a little later, to see whether it is refused alone.
+            is_final = attempt >= _MAX_REFUSALS
+            outcome = _failed(request, attempt, reason) if is_final else self._defer(request, attempt, NotYet(reason))
+            blame = Blame(reason=reason)
+        except RecordingUnobtainable as error:
+            outcome = _failed(request, attempt, str(error))
         return Performed(outcome=outcome, blame=blame)
 
     def tell(self, outcome: Outcome) -> None:
@@ -121,9 +126,7 @@ class RecordingsWorker:
             reason=str(error),
         )
 
-    def _explain(self, request: DownloadRecording, error: RecordingUnobtainable) -> str:
-        if not isinstance(error, KeyRefused):
-            return str(error)
+    def _explain(self, request: DownloadRecording, error: KeyRefused) -> str:
         names = self._missing_keys.get(request.vendor)
         if names:
             return f"{error} {' and '.join(names)} is not set."
