@@ -27,7 +27,7 @@ from postcall.supervisor import postcall_command
 from tests.faults.ledger import SECRET, Ledger, Load
 from tests.faults.vendor import API_KEY
 from tests.ingest.processes import make_ingest, until_ready
-from tests.pipeline.processes import descendants_of
+from tests.pipeline.processes import descendants_of, signal_all
 from tests.waiting import eventually
 
 
@@ -60,16 +60,16 @@ class Pipeline:
         """Stop all readers for the block, as a machine that sleeps would; they wake in the middle of what they did."""
         readers = [pid for pid, line in descendants_of(self.pid).items() if " postcall ingest" not in line]
         # Parents first: who watches over others must not take their sleep for silence.
-        _signal_all(readers, signal.SIGSTOP)
+        signal_all(readers, signal.SIGSTOP)
         try:
             yield
         finally:
-            _signal_all(readers, signal.SIGCONT)
+            signal_all(readers, signal.SIGCONT)
 
     def kill_all(self) -> None:
         """kill -9 of every process at once: an embedded log, too, and who watches over all."""
         # Parents first: who is dead starts nobody again.
-        _signal_all([self.pid, *descendants_of(self.pid)], signal.SIGKILL)
+        signal_all([self.pid, *descendants_of(self.pid)], signal.SIGKILL)
 
     def memory_mb(self) -> float:
         """What all services and stages hold in memory."""
@@ -136,13 +136,6 @@ class Pipeline:
             stages = (await read_log_state(self.log)).stages
             return not sum(stage.lag for stage in stages) and not await self.api.unread()
         return False
-
-
-def _signal_all(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        # A query's process lives for a moment only.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def load_door(ingest_url: str, vendor: Vendor, ledger: Ledger) -> Load:

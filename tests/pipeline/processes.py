@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
 
 
 def descendants_of(pid: int) -> dict[int, str]:
@@ -26,7 +27,13 @@ def kill_service(pipeline_pid: int, service: str) -> list[int]:
     # Parents come first, so of `postcall streams` and its stages the former.
     root = next(pid for pid, line in descendants_of(pipeline_pid).items() if f" postcall {service}" in line)
     victims = [root, *descendants_of(root)]
-    for victim in victims:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
+    signal_all(victims, signal.SIGKILL)
     return victims
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each that still is, in this order."""
+    for pid in pids:
+        # A query's process lives for a moment only.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

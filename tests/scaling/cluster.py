@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from postcall.log_connection import LogConnection
 from postcall.private_api import PrivateApi
@@ -25,6 +26,9 @@ from tests.scaling.model import Model, running_model
 from tests.scaling.services import Service, services
 from tests.waiting import eventually
 
+#: Two doors, two trees of stages, and the projections.
+TWO_OF_EACH: Final = ("ingest-a", "ingest-b", "streams-a", "streams-b", "projections")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -32,6 +36,8 @@ class Cluster:
 
     log: LogConnection
     data_dir: Path
+    #: What each service is told.
+    environment: Mapping[str, str]
     services: Mapping[str, Service]
     vendor: WatchedVendor
     model: Model
@@ -70,33 +76,51 @@ class Cluster:
 
     async def hold(self, ledger: Ledger) -> None:
         """Wait until all is done, and hold the log and the tables against the ledger."""
-        private = self.services["projections"].url
-        async with PrivateApi(private) as api:
-            pipeline = Pipeline(
-                pid=0, data_dir=self.data_dir, ingest="", private=private, log=self.log, api=api, vendor=self.vendor
-            )
+        async with self.looked_at() as pipeline:
             await pipeline.until_settled()
             stored = await read_topic(self.log, WEBHOOKS.name)
             hold_log(stored, ledger)
             await hold_tables(pipeline, ledger, webhooks=len(stored))
 
+    @asynccontextmanager
+    async def looked_at(self) -> AsyncIterator[Pipeline]:
+        """All of it as the pipeline that it is, through the projections that there are now."""
+        private = self.services["projections"].url
+        async with PrivateApi(private) as api:
+            yield Pipeline(
+                pid=0, data_dir=self.data_dir, ingest="", private=private, log=self.log, api=api, vendor=self.vendor
+            )
+
 
 @asynccontextmanager
-async def running_cluster(log_address: str, data_dir: Path, *, calls: int, seed: int) -> AsyncIterator[Cluster]:
-    """Two doors, two trees of stages, the projections; all are ready, and share the partitions."""
+async def running_cluster(
+    log_address: str, data_dir: Path, *, calls: int, seed: int, names: Collection[str] = TWO_OF_EACH
+) -> AsyncIterator[Cluster]:
+    """Services of these names; all are ready, and the trees of stages share the partitions."""
     log = LogConnection(log_address)
     await create_topics(log, TopicSettings(partitions=4))
     async with running_vendor(calls=calls, seed=seed) as vendor, running_model(vendor.schedule) as model:
         environment = {
+            "POSTCALL_KAFKA": log_address,
+            "POSTCALL_DATA_DIR": str(data_dir),
+            "POSTCALL_HOST": "127.0.0.1",
+            **dict.fromkeys(("POSTCALL_PORT", "POSTCALL_PRIVATE_PORT", "POSTCALL_STREAMS_PORT"), "0"),
             "LAYERCODE_WEBHOOK_SECRET": SECRET,
             "LAYERCODE_API_KEY": API_KEY,
             "LAYERCODE_API_URL": vendor.api_url,
             **model.environment,
         }
-        with services(log_address, data_dir, environment) as members:
+        with services(names, data_dir, environment) as members:
             await asyncio.gather(*(member.until_ready() for member in members.values()))
-            cluster = Cluster(log=log, data_dir=data_dir, services=members, vendor=vendor, model=model)
-            await cluster.take_over_s(members=2)
+            cluster = Cluster(
+                log=log,
+                data_dir=data_dir,
+                environment=environment,
+                services=members,
+                vendor=vendor,
+                model=model,
+            )
+            await cluster.take_over_s(members=sum(name.startswith("streams") for name in names))
             yield cluster
 
 

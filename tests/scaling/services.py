@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
 
-from tests.pipeline.processes import descendants_of
+from tests.pipeline.processes import descendants_of, signal_all
 from tests.streams.stage_process import StageProcess
 from tests.waiting import eventually
 
@@ -64,11 +64,17 @@ class Service:
 
     def kill(self) -> None:
         """kill -9 of the process and everything that it started."""
-        victims = [self.process.pid, *descendants_of(self.process.pid)]
-        for victim in victims:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
+        signal_all([self.process.pid, *descendants_of(self.process.pid)], signal.SIGKILL)
         self.process.collect()
+
+    def pause(self) -> None:
+        """Stop the process and all that it started, as a machine that sleeps would."""
+        # Parents first: who watches over others must not take their sleep for silence.
+        signal_all([self.process.pid, *descendants_of(self.process.pid)], signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        signal_all([self.process.pid, *descendants_of(self.process.pid)], signal.SIGCONT)
 
     async def stop(self) -> float:
         """Stop in order, by SIGTERM; returns the seconds that it took."""
@@ -80,18 +86,14 @@ class Service:
 
 
 @contextlib.contextmanager
-def services(log: str, data_dir: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Service]]:
-    """Two doors, two trees of stages and the projections, started side by side; killed with the block."""
-    shared = {"POSTCALL_KAFKA": log, "POSTCALL_DATA_DIR": str(data_dir), "POSTCALL_HOST": "127.0.0.1", **environment}
-    ports = {"POSTCALL_PORT": "0", "POSTCALL_PRIVATE_PORT": "0", "POSTCALL_STREAMS_PORT": "0"}
-    names = ("ingest-a", "ingest-b", "streams-a", "streams-b", "projections")
+def services(names: Iterable[str], data_dir: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Service]]:
+    """Services by their names, as in `streams-b`, started side by side; killed with the block."""
     members = {
         name: Service(
-            "postcall", name.partition("-")[0],
-            environment={**shared, **ports}, log_file=data_dir.with_name(f"{name}.log"),
+            "postcall", name.partition("-")[0], environment=environment, log_file=data_dir.with_name(f"{name}.log")
         )
         for name in names
-    }  # fmt: skip
+    }
     try:
         for member in members.values():
             member.start()
