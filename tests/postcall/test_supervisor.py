@@ -73,13 +73,32 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
         assert [change.exit_code for change in changes if change.state == "exited"] == [-9]
 
 
+async def test_a_child_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from postcall.service import run_service
+async def main(lifeline):
+    if not Path(sys.argv[1]).exists():
+        Path(sys.argv[1]).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    lifeline.ready()
+    await lifeline.stopping.wait()
+run_service("child", main)
+"""
+    changes: list[StateChange] = []
+    async with a_supervisor(changes) as supervisor:
+        await supervisor.start(a_child("one", tmp_path / "began", program=program))
+        assert [change.state for change in changes] == ["starting", "exited", "starting", "ready"]
+
+
 async def test_a_paused_child_is_left_alone_and_goes_on(tmp_path: Path) -> None:
     program = """
 import asyncio, sys
 from pathlib import Path
 from postcall.service import run_service
 async def main(lifeline):
-    lifeline.paused("nobody has heard of this one")
+    lifeline.paused("The log is down.")
     lifeline.ready()
     lifeline.paused("The vendor\\nis down.")
     lifeline.paused("The vendor is still down.")
@@ -92,12 +111,13 @@ run_service("child", main)
     changes: list[StateChange] = []
     async with a_supervisor(changes) as supervisor:
         await supervisor.start(a_child("one", tmp_path / "go", program=program))
-        await eventually(lambda: len(changes) == 4)
-        (tmp_path / "go").touch()
         await eventually(lambda: len(changes) == 5)
-    assert [(change.state, change.reason) for change in changes[:5]] == [
+        (tmp_path / "go").touch()
+        await eventually(lambda: len(changes) == 6)
+    assert [(change.state, change.reason) for change in changes[:6]] == [
         ("starting", None),
         ("ready", None),
+        ("paused", "The log is down."),
         ("paused", "The vendor is down."),
         ("paused", "The vendor is still down."),
         ("ready", None),
