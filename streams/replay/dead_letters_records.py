@@ -64,7 +64,9 @@ async def _read_to(
         last = None
     try:
         while last is None or last.offset < offset:
-            last = to_record(await asyncio.wait_for(consumer.getone(place), _TIMEOUT_S))
+            # Not `wait_for`: until Python 3.12 it may swallow a Ctrl-C.
+            async with asyncio.timeout(_TIMEOUT_S):
+                last = to_record(await consumer.getone(place))
     except OffsetOutOfRangeError:
         return None
     except TimeoutError:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from postcall.log_connection import LogConnection
 from postcall.outcomes import Outcome
 from postcall.requests import DownloadRecording
 from postcall.topics import DEAD_LETTERS, DECISIONS, RECORDINGS, Topic
 from postcall.warehouse_queries import query_warehouse
 from streams.replay import dead_letters_selection
+from streams.replay.dead_letters_retry import Retrial
+from streams.replay.dead_letters_run import retry_letters
 from streams.replay.dead_letters_selection import select_letters
 from tests.streams.deliveries import END_BODY, deliver, deliver_message, read_back
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
@@ -51,7 +55,7 @@ async def test_what_todays_code_reads_is_derived_and_closed_and_the_rest_is_open
     assert letters.rows()[0] == ("open", 3, 2)
 
 
-async def test_killed_in_the_middle_it_closes_all_of_them_the_next_time(
+async def test_killed_or_stopped_in_the_middle_it_closes_all_of_them_the_next_time(
     letters: SetAside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Far apart, too: what the stage could read lies between them.
@@ -61,12 +65,22 @@ async def test_killed_in_the_middle_it_closes_all_of_them_the_next_time(
     await letters.project()
     monkeypatch.setattr(dead_letters_selection, "_PAGE_ROWS", 50)
     ask = partial(query_warehouse, configuration=letters.configuration)
-    assert len({letter.id for letter in select_letters(ask, where="true) OR (true")}) == 240
+    found = select_letters(ask, where="true) OR (true")
+    assert len({letter.id for letter in found}) == 240
     before = set(await letters.events())
     killed = await letters.replay("--yes", fail_at="after_derived_before_decision")
     assert killed.returncode == -9
     assert len(set(await letters.events()) - before) == 100
     assert await letters.decisions() == []
+    connection, today = LogConnection(letters.log), Retrial.of_today(letters.configuration)
+
+    def stop(_: int) -> None:
+        stopped.cancel()
+
+    stopped = asyncio.create_task(retry_letters(found, today, log=connection, on_progress=stop))
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
+    assert len(await letters.decisions()) == 100
     assert await letters.try_again() == {"resolved": 240}
     assert len(set(await letters.events()) - before) == 240
     assert len({decision.dead_letter_id for decision in await letters.decisions()}) == 240
