@@ -203,9 +203,11 @@ class _Keeper:
     async def _listen(self, ours: socket.socket, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
         rest = b""
+        # Until its first word it may be loading its code, on a busy machine.
+        patience_s = max(START_LIMIT_S, self._silence_limit_s)
         while True:
             try:
-                heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), self._silence_limit_s)
+                heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), patience_s)
             except TimeoutError:
                 if self._first_ready.done():
                     self._announce(StateChange(name=self.child.name, state="silent", pid=process.pid))
@@ -214,6 +216,7 @@ class _Keeper:
                 continue
             if not heard:
                 return
+            patience_s = self._silence_limit_s
             *words, rest = (rest + heard).split(b"\n")
             for word in words:
                 self._note(word.decode("utf-8", "replace"), process)

@@ -8,6 +8,7 @@ closes it. What fails alone, while others get through, is the record's own fault
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -15,8 +16,10 @@ from streams.failures import pause_after
 
 logger = logging.getLogger(__name__)
 
-#: So many different records that fail in a row are no coincidence.
+#: So many different records that fail in a row are no coincidence, if none got through for so long: a server that is
+#: merely busy lets some through.
 _DOUBTED_RECORDS = 3
+_DOUBT_S = 10.0
 _LONGEST_PAUSE_S = 60.0
 # A server may ask for more patience than ours, up to this.
 _LONGEST_ASKED_PAUSE_S = 900.0
@@ -46,6 +49,7 @@ class Breaker:
         self._clock = clock
         self._is_open = False
         self._successes = 0
+        self._succeeded_at_s = -math.inf
         self._failed_probes = 0
         # Keys that failed since anything got through, and might share a cause.
         self._doubted: set[str] = set()
@@ -71,6 +75,7 @@ class Breaker:
     def note_success(self, key: str) -> None:
         """This one got through: nothing but records can be at fault."""
         self._successes += 1
+        self._succeeded_at_s = self._clock()
         self._doubted.clear()
         self.forget(key)
         if self._is_open:
@@ -87,10 +92,13 @@ class Breaker:
         self._successes_before.setdefault(key, self._successes)
         if not self.others_got_through_since(key):
             self._doubted.add(key)
-        if is_certain or len(self._doubted) >= _DOUBTED_RECORDS:
+        if is_certain or self._is_doubtful():
             self._open(reason)
         if self._is_open:
             self._lengthen(retry_after_s)
+
+    def _is_doubtful(self) -> bool:
+        return len(self._doubted) >= _DOUBTED_RECORDS and self._clock() - self._succeeded_at_s >= _DOUBT_S
 
     def _open(self, reason: str) -> None:
         if self._is_open:

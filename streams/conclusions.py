@@ -116,13 +116,18 @@ class Conclusions(Generic[R]):
         )
         is_worn_out = failures >= MAX_FAILURES and self._breaker.is_alone_at_fault(work.key)
         if is_worn_out:
-            error_class: ErrorClass = self._worker.error_class if isinstance(error, TimeoutError) else "bug"
+            error_class = self._class_of(error)
             await self._set_aside(work, error_class=error_class, reason=describe_failure(error), attempts=failures)
             return
         # Worn out, and no other gets through: it is not this request that is at fault.
         reason = f"our own code failed: {describe_failure(error)}"
         self._breaker.note_failure(work.key, reason, is_certain=failures >= MAX_FAILURES)
         await self._put_back(work, failures=min(failures, MAX_FAILURES - 1), pause_s=pause_after(failures))
+
+    def _class_of(self, error: Exception) -> ErrorClass:
+        if isinstance(error, TimeoutError):
+            return self._worker.error_class
+        return "store" if isinstance(error, OSError) else "bug"
 
     async def _set_aside(self, work: Work, *, error_class: ErrorClass, reason: str, attempts: int) -> None:
         retry = read_retry(work.record)

@@ -42,6 +42,8 @@ def describe_failure(error: BaseException) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return "It did not end in time."
+    if isinstance(error, sqlite3.Error) and (name := getattr(error, "sqlite_errorname", None)):
+        return f"SQLite says {name}."
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     frames = traceback.extract_tb(error.__traceback__)

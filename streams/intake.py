@@ -121,8 +121,14 @@ class Intake:
             self._ahead.append(self._waiting.get_nowait())
         others = [*followers, *(_read(event) for event in self._ahead)]
         if others:
-            return any(self._stage.gets_through(other) for other in others)
+            return any(map(self._gets_through, others))
         return self._breaker.has_succeeded
+
+    def _gets_through(self, record: Record) -> bool:
+        if self._stage.journal.crashes(record):
+            return False
+        with self._stage.journal.noting([record]):
+            return self._stage.gets_through(record)
 
     async def _set_aside(self, record: Record, *, reason: str, attempts: int) -> None:
         key = str(record.position)

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: The first retries come quickly; ten attempts take about a quarter of an hour.
 _BACKOFF: Final = Backoff(first_s=1.0, factor=2.25, cap_s=300.0, retry_after_cap_s=900.0)
-_MAX_REFUSALS: Final = 3
+# About twenty seconds.
+_MAX_REFUSALS: Final = 5
 # What comes after the last byte: reading the header, and the file's way to its final name.
 _CLOSING_S: Final = 60.0
 

@@ -133,7 +133,7 @@ async def test_what_may_still_come_is_deferred_and_leaves_no_file(
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 405, 410, 451])
 async def test_a_final_refusal_has_failed(tmp_path: Path, vendor: LoopbackServer, status: int) -> None:
     url = vendor.answer("/v1/recording", response(status))
-    outcome = await perform(configure(tmp_path, vendor), url, attempt=3)
+    outcome = await perform(configure(tmp_path, vendor), url, attempt=5)
     assert isinstance(outcome, RecordingFailed)
     assert f"HTTP {status}" in outcome.reason
     assert KEY not in outcome.reason
@@ -152,8 +152,8 @@ async def test_a_refused_key_and_a_missing_key_are_told_apart(
     tmp_path: Path, vendor: LoopbackServer, status: int
 ) -> None:
     url = vendor.answer("/v1/recording", response(status))
-    with_key = await perform(configure(tmp_path, vendor), url, attempt=3)
-    without = await perform(configure(tmp_path, vendor, key=None), url, attempt=3)
+    with_key = await perform(configure(tmp_path, vendor), url, attempt=5)
+    without = await perform(configure(tmp_path, vendor, key=None), url, attempt=5)
     assert isinstance(with_key, RecordingFailed)
     assert isinstance(without, RecordingFailed)
     assert "Is the API key right" in with_key.reason
