@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 from uuid import UUID
 
+from postcall.errors import ErrorClass as ErrorClass  # noqa: PLC0414 - it is a part of what a dead letter says
 from postcall.messages import Message, derive_id, sha256_hex
 from postcall.records import Record
 from postcall.topics import DEAD_LETTERS, Topic
-
-#: What kind of failure it was, so that a person knows whom to ask.
-ErrorClass = Literal["signature", "unreadable", "schema", "vendor", "model", "store", "bug"]
-
 
 #: The header of a request that was set aside and is asked for again.
 RETRY_OF: Final = "ce_retryof"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Literal
 
-if TYPE_CHECKING:
-    from postcall.dead_letters import ErrorClass
+#: What kind of failure a dead letter tells of, so that a person knows whom to ask.
+ErrorClass = Literal["signature", "unreadable", "schema", "vendor", "model", "store", "bug"]
 
 
 class PostcallError(Exception):
