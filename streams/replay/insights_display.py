@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -96,8 +95,7 @@ async def shown(ledger: RunLedger) -> AsyncIterator[None]:
             yield
         finally:
             showing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await showing
+            await asyncio.gather(showing, return_exceptions=True)
 
 
 async def _show(bar: Progress, task: Any, ledger: RunLedger) -> None:
