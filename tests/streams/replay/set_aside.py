@@ -16,6 +16,7 @@ from postcall.decisions import DeadLetterResolved
 from postcall.errors import UnreadableRecord
 from postcall.log import encode, open_record
 from postcall.log_connection import LogConnection
+from postcall.messages import derive_id
 from postcall.records import NewRecord, Record
 from postcall.settings import Configuration
 from postcall.sources import load_sources
@@ -69,7 +70,7 @@ class SetAside:
     async def point_at(self, *, offset: int, stage: str = "normalize") -> None:
         """Append a dead letter of a record that the log does not have there."""
         letter = DeadLetter(
-            id="5c8f4f0e-5f5e-4c0e-9d5b-0d3f5b1d2a11",
+            id=derive_id("a letter", str(offset)),
             stage=stage,
             error_class="schema",
             reason="A type that is not known.",
@@ -81,7 +82,7 @@ class SetAside:
 
     async def project(self) -> None:
         """Make the warehouse anew from the log as it is now, as a projector that has caught up."""
-        records = [record for topic in (DEAD_LETTERS, DECISIONS) for record in await read_all(self.log, topic)]
+        records = [record for topic in (EVENTS, DEAD_LETTERS, DECISIONS) for record in await read_all(self.log, topic)]
         path = self.data_dir / "warehouse-1.duckdb"
         path.unlink(missing_ok=True)
         warehouse = Warehouse(path)
@@ -89,9 +90,11 @@ class SetAside:
         warehouse.close()
         make_serving(path)
 
-    def rows(self, columns: str = "state, attempts, occurrences") -> list[tuple[Any, ...]]:
-        """What the warehouse says of the letters."""
-        rows = query_warehouse(f"SELECT {columns} FROM dead_letters ORDER BY ALL", self.configuration)  # noqa: S608
+    def rows(
+        self, columns: str = "state, attempts, occurrences", *, table: str = "dead_letters"
+    ) -> list[tuple[Any, ...]]:
+        """What the warehouse says of the letters, or of what came of them."""
+        rows = query_warehouse(f"SELECT {columns} FROM {table} ORDER BY ALL", self.configuration)  # noqa: S608 - our own
         return [tuple(row.values()) for row in rows]
 
     async def replay(self, *options: str, fail_at: str = "") -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,8 @@ from tests.streams.requests import request_record, stored
 from tests.streams.running import running
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.fixture
 def letters(log: str, tmp_path: Path) -> SetAside:
@@ -40,6 +42,7 @@ async def test_what_todays_code_reads_is_derived_and_closed_and_the_rest_is_open
     await letters.set_aside(readable[0], GARBAGE, readable[1], GARBAGE)
     await letters.project()
     assert letters.rows() == [("open", 1, 1), ("open", 1, 1), ("open", 1, 2)]
+    assert letters.rows("session_id", table="sessions") == []
     assert await letters.try_again() == {"resolved": 2, "failed_again": 1}
     wanted = {derived.headers for record in readable for derived in TODAY(read_back(record))}
     wanted_ids = {dict(headers)["ce_id"].decode() for headers in wanted}
@@ -50,6 +53,7 @@ async def test_what_todays_code_reads_is_derived_and_closed_and_the_rest_is_open
     assert len(set(await read_ids(letters.log, DECISIONS))) == 2
     await letters.project()
     assert letters.rows() == [("open", 2, 2), ("resolved", 1, 1), ("resolved", 1, 1)]
+    assert letters.rows("session_id", table="sessions") == [("s-1",), ("s-2",)]
     assert await letters.try_again() == {"failed_again": 1}
     await letters.project()
     assert letters.rows()[0] == ("open", 3, 2)
@@ -116,18 +120,15 @@ async def test_a_condition_and_a_stage_choose_and_a_dismissal_closes(letters: Se
 
 async def test_what_the_log_does_not_have_any_more_stays_open_until_dismissed(letters: SetAside) -> None:
     await append_all(letters.log, [deliver_message(53 * number) for number in range(20)])
-    await letters.point_at(offset=999)
+    # Of the second there is a record, but not the one that was set aside: another log, perhaps.
+    for offset in (999, 3):
+        await letters.point_at(offset=offset)
     await letters.project()
-    assert await letters.try_again() == {"gone": 1}
-    # Another log, perhaps: there is a record, but not the one that was set aside.
-    await letters.point_at(offset=3)
-    await letters.project()
-    assert letters.rows("state, kafka_offset, occurrences") == [("open", 3, 2)]
-    assert await letters.try_again() == {"gone": 1}
+    assert await letters.try_again() == {"gone": 2}
     assert await letters.events() == []
-    assert await letters.try_again("--dismiss") == {"dismissed": 1}
+    assert await letters.try_again("--dismiss") == {"dismissed": 2}
     await letters.project()
-    assert letters.rows("state") == [("dismissed",)]
+    assert letters.rows("state") == [("dismissed",), ("dismissed",)]
 
 
 async def test_a_letter_of_a_stage_that_is_not_there_stays_open(letters: SetAside) -> None:
