@@ -119,7 +119,7 @@ async def test_a_condition_and_a_stage_choose_and_a_dismissal_closes(letters: Se
 
 
 async def test_what_the_log_does_not_have_any_more_stays_open_until_dismissed(letters: SetAside) -> None:
-    await append_all(letters.log, [deliver_message(53 * number) for number in range(20)])
+    await append_all(letters.log, [deliver_message(number) for number in range(60)])
     # Of the second there is a record, but not the one that was set aside: another log, perhaps.
     for offset in (999, 3):
         await letters.point_at(offset=offset)
