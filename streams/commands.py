@@ -70,7 +70,8 @@ def replay_insights(  # noqa: PLR0913, PLR0917 - each is an option
 
     from postcall.errors import UsageError
     from postcall.settings import Configuration
-    from streams.replay.insights_command import ReplayOptions, choose_selection, resume_replay, start_replay
+    from streams.replay.insights_command import choose_selection, resume_replay, start_replay
+    from streams.replay.insights_run import ReplayOptions
 
     configuration = Configuration.load(data_dir=data_dir, kafka=kafka, log_level="WARNING")
     options = ReplayOptions(

@@ -1,54 +1,32 @@
-"""`postcall replay insights`: count, ask, then drive a run to its end, or to where it is paused."""
+"""`postcall replay insights`: check what was asked for, count, and ask before anything is begun."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import typer
-from uuid_utils.compat import uuid7
 
 from postcall.commands.printing import print_json
-from postcall.decisions import ReplayFinished, ReplayPaused, ReplayStarted
-from postcall.errors import LogUnavailable, UsageError
+from postcall.errors import UsageError
 from postcall.instance import find_instance, find_log
 from postcall.log_connection import LogConnection
 from postcall.settings import Configuration, Settings
-from postcall.stage_groups import read_stage_groups
-from postcall.topics import ANALYSIS_BACKFILL, EVENTS, INSIGHTS
 from postcall.warehouse_queries import query_warehouse
 from streams.analyzers import ANALYZERS, Analyzer
 from streams.analyzers.prices import find_price
-from streams.appender import Appender
 from streams.replay.insights_cost import Estimate, estimate_cost
-from streams.replay.insights_display import count_facts, count_lines, result_facts, result_lines, shown
-from streams.replay.insights_driver import InsightsDriver
+from streams.replay.insights_display import count_facts, count_lines
+from streams.replay.insights_run import ReplayOptions, resume_and_drive, say, start_and_drive
 from streams.replay.insights_selection import Selected, Selection, select_sessions
-from streams.replay.runs import Run, cut
-from streams.replay.runs_decisions import PART_SIZE, append_decisions, find_run, start_run
-from streams.replay.runs_reading import read_ends
 
-_STAGE = "insights"
-_INTERRUPTED = 130
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayOptions:
-    """What the command line asked for."""
-
-    is_dry_run: bool
-    is_confirmed: bool
-    budget_usd: Decimal | None
-    as_json: bool
-    #: As it was given, to be repeated in what is said about resuming.
-    data_dir: Path | None
+_INTERRUPTED: Final = 130
 
 
 def choose_selection(analyzer: str, *, since: date | None, until: date | None, session_id: str | None) -> Selection:
@@ -76,7 +54,7 @@ def start_replay(selection: Selection, configuration: Configuration, options: Re
     found = select_sessions(selection, ask, reporting_timezone=settings.reporting_timezone)
     estimate = _estimate(selection, found, settings)
     is_counted_only = options.is_dry_run or not found.work
-    _say(count_lines(selection, found, estimate), is_aside=options.as_json)
+    say(count_lines(selection, found, estimate), is_aside=options.as_json)
     if is_counted_only:
         if options.as_json:
             print_json(count_facts(selection, found, estimate))
@@ -84,7 +62,7 @@ def start_replay(selection: Selection, configuration: Configuration, options: Re
     log = _find_log(settings)
     if not options.is_confirmed:
         _confirm(len(found.work))
-    _run(_start(selection, found, estimate, log, settings, options))
+    _run(start_and_drive(selection, found, estimate, log=log, settings=settings, options=options))
 
 
 def resume_replay(run_id: UUID, configuration: Configuration, options: ReplayOptions) -> None:
@@ -94,98 +72,7 @@ def resume_replay(run_id: UUID, configuration: Configuration, options: ReplayOpt
     """
     settings = configuration.read(Settings)
     _check_budget(options.budget_usd, settings)
-    _run(_resume(run_id, _find_log(settings), settings, options))
-
-
-async def _start(
-    selection: Selection,
-    found: Selected,
-    estimate: Estimate,
-    log: LogConnection,
-    settings: Settings,
-    options: ReplayOptions,
-) -> None:
-    # Later than what the warehouse has read: each record that it spoke of lies before.
-    ends = await read_ends(log, [EVENTS, ANALYSIS_BACKFILL, INSIGHTS])
-    started = ReplayStarted(
-        run_id=UUID(str(uuid7())),
-        stage=_STAGE,
-        selection=selection.describe(),
-        requests=len(found.work),
-        parts=len(cut(found.work, PART_SIZE)),
-        cost_usd=estimate.cost_usd,
-        budget_usd=options.budget_usd,
-        ends=ends,
-    )
-    appender = Appender(log)
-    try:
-        run = await start_run(appender, started, found.work)
-        await _drive(run, appender, log, settings, options)
-    finally:
-        await appender.close()
-
-
-async def _resume(run_id: UUID, log: LogConnection, settings: Settings, options: ReplayOptions) -> None:
-    run = await find_run(log, run_id)
-    if run.is_finished:
-        raise UsageError(f"Run {run_id} has finished.")
-    appender = Appender(log)
-    try:
-        await _drive(run, appender, log, settings, options)
-    finally:
-        await appender.close()
-
-
-async def _drive(run: Run, appender: Appender, log: LogConnection, settings: Settings, options: ReplayOptions) -> None:
-    budget_usd = options.budget_usd if options.budget_usd is not None else run.started.budget_usd
-    driver = InsightsDriver(run, log=log, window=2 * settings.analysis_concurrency, budget_usd=budget_usd)
-    resume = _resuming(run, options)
-    _say([f"Run {run.id}; should this be interrupted: {resume}"], is_aside=True)
-    await _warn_if_nobody_works(log)
-    try:
-        async with shown(driver.ledger):
-            reason = await driver.drive(appender)
-    except asyncio.CancelledError:
-        await _pause(driver, appender, "stopped by hand")
-        _say(result_lines(run, driver.ledger, "stopped by hand", resume=resume), is_aside=True)
-        raise
-    except LogUnavailable as error:
-        raise LogUnavailable(f"{error} To go on: {resume}") from error
-    if reason is None:
-        await _finish(driver, appender)
-    else:
-        await _pause(driver, appender, reason)
-    _say(result_lines(run, driver.ledger, reason, resume=resume), is_aside=options.as_json)
-    if options.as_json:
-        print_json(result_facts(run, driver.ledger, reason))
-
-
-async def _pause(driver: InsightsDriver, appender: Appender, reason: str) -> None:
-    paused = ReplayPaused(
-        run_id=driver.run.id,
-        reason=reason,
-        pause=driver.run.pauses + 1,
-        concluded=driver.ledger.concluded,
-        spent_usd=driver.ledger.spent_usd,
-    )
-    await append_decisions(appender, [paused])
-
-
-async def _finish(driver: InsightsDriver, appender: Appender) -> None:
-    ledger = driver.ledger
-    finished = ReplayFinished(
-        run_id=driver.run.id,
-        requests=ledger.concluded,
-        absent=ledger.total - ledger.concluded,
-        spent_usd=ledger.spent_usd,
-    )
-    await append_decisions(appender, [finished])
-
-
-async def _warn_if_nobody_works(log: LogConnection) -> None:
-    groups = {group.stage: group for group in await read_stage_groups(log)}
-    if not groups[_STAGE].members:
-        _say([f"No `postcall streams` works at {_STAGE} now; what is asked for waits in the log."], is_aside=True)
+    _run(resume_and_drive(run_id, log=_find_log(settings), settings=settings, options=options))
 
 
 def _estimate(selection: Selection, found: Selected, settings: Settings) -> Estimate:
@@ -205,7 +92,7 @@ def _find_analyzer(selection: Selection) -> Analyzer:
 def _check_budget(budget_usd: Decimal | None, settings: Settings) -> None:
     if budget_usd is None:
         return
-    if budget_usd <= 0:
+    if not budget_usd.is_finite() or budget_usd <= 0:
         raise UsageError("--budget-usd is an amount above zero.")
     if find_price(settings.openai_model) is None:
         raise UsageError(
@@ -224,16 +111,6 @@ def _confirm(sessions: int) -> None:
     if not sys.stdin.isatty():
         raise UsageError("Nobody can be asked here. Look at what it would cost, and then add --yes.")
     typer.confirm(f"Analyze {sessions} sessions?", abort=True, err=True)
-
-
-def _resuming(run: Run, options: ReplayOptions) -> str:
-    directory = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    return f"postcall replay insights --resume {run.id}{directory}"
-
-
-def _say(lines: Iterable[str], *, is_aside: bool) -> None:
-    for line in lines:
-        typer.echo(line, err=is_aside)
 
 
 def _run(main: Coroutine[None, None, None]) -> None:

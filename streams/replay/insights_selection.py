@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from string import Template
 from typing import Any, Final
 
@@ -114,8 +114,8 @@ def _conditions(selection: Selection, timezone: str) -> Iterator[str]:
     if selection.since is not None:
         yield f"{_CALL_TIME} >= (TIMESTAMP {_quote(selection.since.isoformat())} AT TIME ZONE {timezone})"
     if selection.until is not None:
-        end = selection.until + timedelta(days=1)
-        yield f"{_CALL_TIME} < (TIMESTAMP {_quote(end.isoformat())} AT TIME ZONE {timezone})"
+        end = f"TIMESTAMP {_quote(selection.until.isoformat())} + INTERVAL 1 DAY"
+        yield f"{_CALL_TIME} < (({end}) AT TIME ZONE {timezone})"
 
 
 def _quote(text: str) -> str:

@@ -61,7 +61,11 @@ class RunLedger:
         self._letters = {dead_letter_id(_STAGE, str(request_id)): request_id for request_id in self._sessions}
         self._asked: set[UUID] = set()
         self._fates: dict[UUID, Fate] = {}
-        self._costs: dict[tuple[UUID, int, datetime], Decimal] = {}
+        # Kept beside, since they are looked at with every outcome.
+        self._waiting: set[UUID] = set()
+        self._paid: set[tuple[UUID, int, datetime]] = set()
+        #: What this run has cost.
+        self.spent_usd = Decimal(0)
         #: A model that answered in this run, and whose price nobody knows.
         self.unpriced_model: str | None = None
 
@@ -78,12 +82,7 @@ class RunLedger:
     @property
     def waiting(self) -> int:
         """How many were asked for and have no outcome yet."""
-        return len(self._asked - self._fates.keys())
-
-    @property
-    def spent_usd(self) -> Decimal:
-        """What this run has cost."""
-        return sum(self._costs.values(), Decimal(0))
+        return len(self._waiting)
 
     @property
     def fates(self) -> Counter[Fate]:
@@ -97,6 +96,8 @@ class RunLedger:
     def note_asked(self, request_id: UUID) -> None:
         """A request was appended."""
         self._asked.add(request_id)
+        if request_id not in self._fates:
+            self._waiting.add(request_id)
 
     def apply(self, record: Record) -> None:
         """One record of the topics that a run is followed in."""
@@ -110,7 +111,7 @@ class RunLedger:
     def _apply_request(self, record: Record) -> None:
         request_id = _read_id(record)
         if request_id in self._sessions and self._is_of_this_run(record):
-            self._asked.add(request_id)
+            self.note_asked(request_id)
 
     def _apply_dead_letter(self, record: Record) -> None:
         request_id = self._letters.get(_read_id(record))
@@ -132,13 +133,16 @@ class RunLedger:
             self._note_cost(outcome)
 
     def _note_fate(self, request_id: UUID, fate: Fate) -> None:
+        self._waiting.discard(request_id)
         self._fates[request_id] = max(self._fates.get(request_id, fate), fate, key=_RANKS.__getitem__)
 
     def _note_cost(self, outcome: AnalysisOutcome) -> None:
-        if outcome.cost_usd is not None:
-            # An analysis that a crash made twice was paid twice; an outcome that was appended twice was not.
-            self._costs[outcome.request_id, outcome.attempt, outcome.produced_at] = outcome.cost_usd
-        elif outcome.tokens_in is not None:
+        # An analysis that a crash made twice was paid twice; an outcome that was appended twice was not.
+        payment = (outcome.request_id, outcome.attempt, outcome.produced_at)
+        if outcome.cost_usd is not None and payment not in self._paid:
+            self._paid.add(payment)
+            self.spent_usd += outcome.cost_usd
+        elif outcome.cost_usd is None and outcome.tokens_in is not None:
             self.unpriced_model = outcome.model
 
     def _is_of_this_run(self, record: Record) -> bool:

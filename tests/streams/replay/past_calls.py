@@ -59,7 +59,7 @@ class PastCalls:
             stage="insights",
             selection=Selection(analyzer="summary", revision=1).describe(),
             requests=len(calls),
-            parts=1,
+            parts=1 if calls else 0,
             budget_usd=budget_usd,
             ends=await read_ends(self.log, [EVENTS, ANALYSIS_BACKFILL, INSIGHTS]),
         )

@@ -10,16 +10,21 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from postcall.decisions import ReplayFinished, ReplayPaused, ReplayStarted
+from postcall.errors import UsageError
 from postcall.events import SessionEnded
+from postcall.settings import Settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
 from projections.files import make_serving
 from projections.warehouse import Warehouse
+from streams.replay.insights_run import ReplayOptions, resume_and_drive
+from streams.replay.runs_decisions import append_decisions
 from tests.faults.fuses import Fuses
 from tests.projections.logbook import apply_records, number_records
 from tests.streams.replay.paid_model import PaidModel, ended_record
@@ -27,6 +32,7 @@ from tests.streams.replay.past_calls import PastCalls
 from tests.waiting import eventually
 
 _CALLS = 12
+_OPTIONS = ReplayOptions(is_dry_run=False, is_confirmed=True, budget_usd=None, as_json=False, data_dir=None)
 
 
 class _Command:
@@ -144,12 +150,20 @@ async def test_kills_of_driver_and_stage_make_nobody_pay_twice_and_another_machi
     assert float(finished.spent_usd) == facts["spent_usd"]
 
 
-async def test_a_run_that_is_not_there_or_has_finished_is_not_resumed(calls: PastCalls, tmp_path: Path) -> None:
-    command = _Command(calls, tmp_path)
-    async with command.running("--resume", str(UUID(int=7))) as driver:
-        _, err = await driver.communicate()
-    assert driver.returncode == 2
-    assert b"There is none to resume." in err
+async def test_only_a_run_that_began_and_has_not_finished_is_resumed(calls: PastCalls) -> None:
+    async def resume(run_id: UUID) -> None:
+        await resume_and_drive(run_id, log=calls.log, settings=Settings(), options=_OPTIONS)
+
+    with pytest.raises(UsageError, match="There is none to resume"):
+        await resume(UUID(int=7))
+    done, left = await calls.start([]), await calls.start([])
+    async with calls.appender() as appender:
+        finished = ReplayFinished(run_id=done.id, requests=0, absent=0, spent_usd=Decimal(0))
+        await append_decisions(appender, [finished])
+    with pytest.raises(UsageError, match=f"These can be resumed: {left.id}"):
+        await resume(UUID(int=7))
+    with pytest.raises(UsageError, match="has finished"):
+        await resume(done.id)
 
 
 async def _until_asked(calls: PastCalls, count: int, driver: asyncio.subprocess.Process) -> None:

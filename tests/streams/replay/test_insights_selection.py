@@ -22,8 +22,9 @@ from projections.query.runner import QueryRunner
 from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
 from streams.analyzers import ANALYZERS
-from streams.replay.insights_command import ReplayOptions, choose_selection, start_replay
+from streams.replay.insights_command import choose_selection, start_replay
 from streams.replay.insights_cost import estimate_cost
+from streams.replay.insights_run import ReplayOptions
 from streams.replay.insights_selection import Selected, Selection, select_sessions
 from tests.projections.calls import FIRST_CALL_AT
 from tests.projections.logbook import apply_records, number_records
@@ -119,6 +120,8 @@ def test_days_are_whole_ones_in_the_reporting_time_zone(runner: QueryRunner) -> 
     in_utc = [session_id for session_id, at in times.items() if at is not None and at.date() == day]
     assert [session_id for session_id, _ in _select(runner, only_that_day).work] == in_utc
     assert in_utc
+    until_the_last = Selection(analyzer="summary", revision=1, since=day, until=date.max)
+    assert len(_select(runner, until_the_last).work) == len(in_utc)
     # Nine hours ahead the day begins at 15:00 of the day before.
     elsewhere = _select(runner, only_that_day, timezone="Asia/Tokyo").work
     assert elsewhere[0][0] < in_utc[0]
@@ -178,7 +181,10 @@ def test_nobody_is_charged_who_could_not_be_asked(data_dir: Path) -> None:
         start_replay(_SUMMARY, on_kafka, _options())
 
 
-@pytest.mark.parametrize(("model", "amount", "words"), [("gpt-5-mini", "0", "above zero"), ("no-price", "5", "price")])
+@pytest.mark.parametrize(
+    ("model", "amount", "words"),
+    [("gpt-5-mini", "0", "above zero"), ("gpt-5-mini", "nan", "above zero"), ("no-price", "5", "price")],
+)
 def test_a_budget_that_would_never_stop_anything_is_refused(
     data_dir: Path, model: str, amount: str, words: str
 ) -> None:
