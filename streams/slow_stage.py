@@ -81,8 +81,8 @@ class SlowStage(Stage, Generic[R]):
 
     @property
     def follows(self) -> tuple[Topic, ...]:
-        """Requests, outcomes and dead letters, in the order in which they are caught up with."""
-        return (*self._lanes, self._worker.outcomes, DEAD_LETTERS)
+        """Outcomes, requests and dead letters, in the order in which they are caught up with."""
+        return (self._worker.outcomes, *self._lanes, DEAD_LETTERS)
 
     @property
     def index(self) -> WorkIndex:
@@ -114,7 +114,7 @@ class SlowStage(Stage, Generic[R]):
         await (self._bulk.run() if self._bulk else super().tend())
 
     async def catch_up(self, partition: int) -> None:
-        """Read this partition's requests, outcomes and dead letters up to now."""
+        """Read this partition's outcomes, requests and dead letters up to now."""
         topics = [topic.name for topic in self.follows]
         count = await catch_up(self._index, partition, topics=topics, apply=self._note, log=self._log)
         logger.log(
