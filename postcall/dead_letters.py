@@ -11,6 +11,8 @@ from postcall.messages import Message, derive_id, sha256_hex
 from postcall.records import Record
 from postcall.topics import DEAD_LETTERS, Topic
 
+_MOST_ATTEMPTS: Final = 1_000_000
+
 #: The header of a request that was set aside and is asked for again.
 RETRY_OF: Final = "ce_retryof"
 
@@ -76,6 +78,7 @@ def read_retry(record: Record) -> Retry | None:
     """Which dead letter is tried again with this record, if it says so in words that can be read."""
     identity, _, attempts = (record.header(RETRY_OF) or "").partition("/")
     try:
-        return Retry(id=UUID(identity), attempts=int(attempts))
+        retry = Retry(id=UUID(identity), attempts=int(attempts))
     except ValueError:
         return None
+    return retry if 0 < retry.attempts < _MOST_ATTEMPTS else None

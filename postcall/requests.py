@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from postcall.messages import SessionMessage, derive_id
 from postcall.topics import ANALYSIS_REQUESTS, RECORDING_REQUESTS, Topic
+
+#: As the column of the warehouse holds it.
+_LARGEST_REVISION: Final = 2**31 - 1
 
 Trigger = Literal["live", "replay", "manual"]
 
@@ -50,7 +55,7 @@ class AnalyzeSession(Request):
     topic: ClassVar[Topic] = ANALYSIS_REQUESTS
 
     analyzer: str
-    revision: int
+    revision: Annotated[int, Field(ge=1, le=_LARGEST_REVISION)]
     #: The canonical JSON that the analyzer receives, as text, and its SHA-256.
     input: str
     input_hash: str

@@ -206,9 +206,13 @@ class _Keeper:
         # Until its first word it may be loading its code, on a busy machine.
         patience_s = max(START_LIMIT_S, self._silence_limit_s)
         while True:
+            heard: bytes | None
             try:
                 heard = await asyncio.wait_for(loop.sock_recv(ours, 4096), patience_s)
             except TimeoutError:
+                # This process may itself have been stopped meanwhile: what was said then lies in the socket.
+                heard = _receive_at_once(ours)
+            if heard is None:
                 if self._first_ready.done():
                     self._announce(StateChange(name=self.child.name, state="silent", pid=process.pid))
                     process.kill()
@@ -234,6 +238,13 @@ class _Keeper:
             return
         if not self._first_ready.done():
             self._first_ready.set_result(None)
+
+
+def _receive_at_once(connection: socket.socket) -> bytes | None:
+    try:
+        return connection.recv(4096)
+    except BlockingIOError:
+        return None
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:

@@ -154,11 +154,14 @@ class Warehouse(WarehouseReader):
         self._connection.execute("SET TimeZone = 'UTC'")
         self._check_timezone()
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS base")
-        for table in load_tables():
-            self._connection.execute(table["schema"])
         self._connection.execute("CREATE TABLE IF NOT EXISTS base.release (fingerprint VARCHAR)")
         if not self._rows("SELECT 1 FROM base.release"):
             self._connection.execute("INSERT INTO base.release VALUES (?)", [fingerprint()])
+        if not self.is_current:
+            # Its tables are another release's: today's views may not fit them, and nothing will read them.
+            return
+        for table in load_tables():
+            self._connection.execute(table["schema"])
         for name, select in load_views(reporting_timezone=self.reporting_timezone).items():
             self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
 

@@ -11,6 +11,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from postcall.dead_letters import ErrorClass
 from postcall.errors import SettingsError
 from postcall.outcomes import AnalysisDeferred, AnalysisFailed, AnalysisSkipped, InsightExtracted, Outcome
@@ -81,7 +83,10 @@ class InsightsWorker:
         analyzer = self._analyzers.get((request.analyzer, request.revision))
         if analyzer is None:
             return Skipped(reason="this release does not have the analyzer's revision")
-        transcript = Transcript.model_validate_json(request.input)
+        try:
+            transcript = Transcript.model_validate_json(request.input)
+        except ValidationError:
+            return Failed(reason="the request's input is no transcript")
         if transcript.is_empty:
             return Skipped(reason="no transcript")
         now = datetime.now(UTC)

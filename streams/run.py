@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _Build = Callable[[Stage, Callable[[Any], Awaitable[None]]], faust.App]
 
 # The last three are together below the ten seconds after which a supervisor kills.
-_APP_START_LIMIT_S = 2.0
+_APP_START_LIMIT_S = 4.0
 _WORK_LIMIT_S = 5.0
 _APP_STOP_LIMIT_S = 3.0
 _STAGE_CLOSE_LIMIT_S = 1.0

@@ -70,6 +70,8 @@ async def read_identity(log: LogConnection) -> LogIdentity:
     ]
     try:
         async with open_consumer(log) as consumer:
+            # Else aiokafka learns of one topic at each retry, a tenth of a second apart.
+            await consumer._client.set_topics(list(metadata.topics))  # noqa: SLF001 - there is no other way
             starts = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
     except KafkaError as error:

@@ -54,9 +54,9 @@ def check_start(head: bytes) -> None:
     if not head:
         raise NotYet("The vendor sent an empty body.")
     if first in {b"{", b"["}:
-        raise NotYet("The vendor sent JSON in place of audio.")
+        raise ServerTroubled("The vendor sent JSON in place of audio.")
     if first == b"<":
-        raise NotYet("The vendor sent a web page in place of audio.")
+        raise ServerTroubled("The vendor sent a web page in place of audio.")
     raise NotYet("The vendor sent something that is no WAV file.")
 
 

@@ -39,9 +39,11 @@ def read_url(text: str) -> httpx.URL:
     """
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL:
+        host = url.host
+    except (httpx.InvalidURL, UnicodeError):
+        # A name may be broken in ways that show only when it is decoded.
         raise HopRefused("The recording's URL cannot be read.") from None
-    if url.scheme not in _DEFAULT_PORTS or not url.host:
+    if url.scheme not in _DEFAULT_PORTS or not host:
         raise HopRefused(f"The recording's URL is of scheme {url.scheme!r}; only http and https are fetched.")
     if url.port is not None and url.port > 65535:
         raise HopRefused("The recording's URL names a port that does not exist.")

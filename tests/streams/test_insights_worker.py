@@ -277,6 +277,15 @@ async def test_what_a_person_must_mend_is_the_models_fault_and_fails_no_analysis
     assert performed.blame.is_certain
 
 
+@pytest.mark.parametrize("given", ["", "{}", "[1]", '{"turns": [{"role": "nobody", "text": 1}]}'])
+async def test_what_is_no_transcript_has_failed_unasked(tmp_path: Path, model: LoopbackServer, given: str) -> None:
+    request = request_for(*TURNS).model_copy(update={"input": given})
+    outcome = await perform(configure(tmp_path, model), request)
+    assert isinstance(outcome, AnalysisFailed)
+    assert outcome.reason == "the request's input is no transcript"
+    assert model.requests == []
+
+
 @pytest.mark.parametrize("turns", [(), (Turn(role="user", text="  \n"),)])
 async def test_an_empty_transcript_is_skipped_unasked(
     tmp_path: Path, model: LoopbackServer, turns: tuple[Turn, ...]

@@ -63,6 +63,8 @@ async def test_other_hosts_need_https() -> None:
         "not a URL",
         "https://api.vendor.example:99999999/a",
         "https://api\x00.vendor.example/a",
+        "https://xn--/a",
+        "https://xn--a/a",
     ],
 )
 def test_urls_that_are_not_plain_are_refused(url: str) -> None:
