@@ -1,5 +1,22 @@
-"""`python -m postcall`, as the supervisor starts its children."""
+"""Where every process of postcall begins: the command `postcall`, and `python -m postcall`."""
 
-from postcall.cli import main
+from __future__ import annotations
 
-main()
+import signal
+import sys
+
+
+def main() -> None:
+    """Load the commands, and run one; Ctrl-C ends it without a traceback, also while it still loads."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from postcall.cli import run_command  # noqa: PLC0415 - takes a moment
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run_command()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,7 @@ def build_cli() -> typer.Typer:
     return application
 
 
-def main() -> None:
+def run_command() -> None:
     """Run a command; a user's mistake is one line and an exit code, never a traceback."""
     try:
         build_cli()()
