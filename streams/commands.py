@@ -79,7 +79,10 @@ def replay_insights(  # noqa: PLR0913, PLR0917 - each is an option
         is_confirmed=yes,
         budget_usd=None if budget_usd is None else Decimal(str(budget_usd)),
         as_json=as_json,
-        data_dir=data_dir,
+        whereabouts=(
+            *(("--data-dir", str(data_dir)) if data_dir else ()),
+            *(("--kafka", kafka) if kafka else ()),
+        ),
     )
     if resume is None:
         days = {"since": since and since.date(), "until": until and until.date()}

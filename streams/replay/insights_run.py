@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -42,8 +42,8 @@ class ReplayOptions:
     is_confirmed: bool
     budget_usd: Decimal | None
     as_json: bool
-    #: As it was given, to be repeated in what is said about resuming.
-    data_dir: Path | None
+    #: Where the log is, as flags, to be repeated in what is said about resuming.
+    whereabouts: tuple[str, ...] = ()
 
 
 async def start_and_drive(
@@ -151,8 +151,7 @@ async def _warn_if_nobody_works(log: LogConnection) -> None:
 
 
 def _resuming(run: Run, options: ReplayOptions) -> str:
-    directory = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    return f"postcall replay insights --resume {run.id}{directory}"
+    return shlex.join(("postcall", "replay", "insights", "--resume", str(run.id), *options.whereabouts))
 
 
 def say(lines: Iterable[str], *, is_aside: bool) -> None:

@@ -32,7 +32,7 @@ from tests.streams.replay.past_calls import PastCalls
 from tests.waiting import eventually
 
 _CALLS = 12
-_OPTIONS = ReplayOptions(is_dry_run=False, is_confirmed=True, budget_usd=None, as_json=False, data_dir=None)
+_OPTIONS = ReplayOptions(is_dry_run=False, is_confirmed=True, budget_usd=None, as_json=False)
 
 
 class _Command:
@@ -130,7 +130,7 @@ async def test_kills_of_driver_and_stage_make_nobody_pay_twice_and_another_machi
             driver.send_signal(signal.SIGINT)
             out, err = await driver.communicate()
             assert driver.returncode == 130, err.decode()
-        assert f"--resume {run_id}" in err.decode()
+        assert f"--resume {run_id} --data-dir {elsewhere} --kafka {calls.address}" in err.decode()
         assert not out
         model.answering.open()
         async with command.running("--resume", str(run_id), "--json", data_dir=elsewhere) as driver:

@@ -155,7 +155,7 @@ def test_an_analyzer_is_named_with_or_without_its_revision() -> None:
 
 def _options(**changes: Any) -> ReplayOptions:
     fields: dict[str, Any] = {"is_dry_run": False, "is_confirmed": False, "budget_usd": None, "as_json": False}
-    return ReplayOptions(**{**fields, "data_dir": None, **changes})
+    return ReplayOptions(**{**fields, **changes})
 
 
 def test_a_dry_run_says_how_many_and_how_dear_and_needs_no_log(
