@@ -19,6 +19,7 @@ import faust
 
 from tests.streams.log_contents import PARTITIONS
 from tests.streams.stage_process import StageProcess, stage_process
+from tests.waiting import eventually
 
 #: Done at once.
 GO = b"go"
@@ -28,6 +29,8 @@ HANG = b"hang"
 WAIT = b"wait"
 #: Fails.
 FAIL = b"fail"
+#: Waits for something that is cancelled.
+CANCEL = b"cancel"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +118,17 @@ class PlainApp:
     async def _obey(self, value: bytes) -> None:
         if value == FAIL:
             raise ValueError
+        if value == CANCEL:
+            answer: asyncio.Future[None] = asyncio.Future()
+            answer.cancel()
+            await answer
         if value == HANG:
             await asyncio.Event().wait()
         if value == WAIT:
             await self._until_open("work")
 
     async def _until_open(self, name: str) -> None:
-        while not self._gate(name).exists():
-            await asyncio.sleep(0.02)
+        await eventually(self._gate(name).exists, timeout_s=120)
 
     def _gate(self, name: str) -> Path:
         return Path(self.directory) / f"{name}.gate"

@@ -14,8 +14,6 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from postcall.topics import RECORDINGS
 from tests.streams.faust_defects.hanging_worker import HANGING
 from tests.streams.faust_defects.partitions import (

@@ -14,7 +14,10 @@ from tests.streams.faust_defects.plain_app import FAIL, HANG, WAIT
 
 
 class WatchedStage(TransformStage):
-    """Derives nothing. What waits or hangs does so until `gate` is set, and what fails fails until then."""
+    """Derives nothing. What waits or hangs does so until `gate` is set, and what fails fails until then.
+
+    Once it waits, there is a file `waits` in its directory.
+    """
 
     def __init__(self, log: str, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -31,6 +34,7 @@ class WatchedStage(TransformStage):
         self.begun.update(places)
         values = {record.value for record in records}
         if values & {WAIT, HANG}:
+            (self.directory / "waits").touch()
             await self.gate.wait()
         if FAIL in values and not self.gate.is_set():
             raise ValueError
