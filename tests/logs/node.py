@@ -38,6 +38,7 @@ def server_properties(*, listen: str, port: int, controller_port: int, advertise
         "offsets.topic.num.partitions": "1",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "1",
         "group.initial.rebalance.delay.ms": "0",
     }
 
