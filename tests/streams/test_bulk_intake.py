@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ from tests.streams.log_contents import PARTITIONS, append_all, count_records
 from tests.streams.requests import AT, download, stored
 from tests.streams.running import running
 from tests.waiting import eventually
+
+#: A busy machine may take its time.
+until = partial(eventually, timeout_s=60)
 
 ALL = frozenset(range(PARTITIONS))
 
@@ -83,17 +87,17 @@ async def test_each_record_is_filed_once_whatever_partitions_come_and_go(log: st
     await ask_in_bulk(log, range(40))
     async with reading(log, filed) as intake:
         intake.own(frozenset({0, 1}))
-        await eventually(lambda: bool(filed.sessions))
+        await until(lambda: bool(filed.sessions))
         intake.own(ALL)
-        await eventually(lambda: len(filed.sessions) >= 40)
+        await until(lambda: len(filed.sessions) >= 40)
         intake.own(frozenset({2, 3}))
         intake.own(ALL)
         await ask_in_bulk(log, range(40, 50))
-        await eventually(lambda: len(filed.sessions) >= 50)
+        await until(lambda: len(filed.sessions) >= 50)
     async with reading(log, filed) as intake:
         intake.own(ALL)
         await ask_in_bulk(log, range(50, 60))
-        await eventually(lambda: len(filed.sessions) >= 60)
+        await until(lambda: len(filed.sessions) >= 60)
     assert sorted(filed.sessions) == sessions(range(60))
 
 
@@ -105,7 +109,7 @@ async def test_a_log_that_is_down_is_waited_for(tmp_path: Path, filed: _Filed) -
     async with reading(process.address, filed) as intake:
         intake.own(ALL)
         with running_log(tmp_path / "log", port=process.port):
-            await eventually(lambda: len(filed.sessions) == 10, timeout_s=40)
+            await until(lambda: len(filed.sessions) == 10)
     assert sorted(filed.sessions) == sessions(range(10))
 
 
@@ -135,7 +139,7 @@ class _Bench:
         async def is_there() -> bool:
             return await count_records(self.log, RECORDINGS) >= count
 
-        await eventually(is_there, timeout_s=40)
+        await until(is_there)
 
     def assert_each_done_once(self, numbers: range) -> None:
         assert read_ledger(self.ledger_file) == {f"s-{number} 1": 1 for number in numbers}

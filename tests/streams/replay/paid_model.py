@@ -36,17 +36,13 @@ _CALL: Final = re.compile(r"of call (\d+):")
 
 
 class PaidModel:
-    """Knows which call it is asked about by what is said in it.
-
-    While `answering` is closed, every question waits, save those about the sessions in `answered_at_once`.
-    """
+    """Knows which call it is asked about by what is said in it. While `answering` is closed, every question waits."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.paid: Counter[str] = Counter()
         self.order: list[str] = []
         self.answering = Turnstile()
-        self.answered_at_once: set[str] = set()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,8 +55,7 @@ class PaidModel:
         session_id = session_of(int(_CALL.findall(content)[0]))
         self.paid[session_id] += 1
         self.order.append(session_id)
-        if session_id not in self.answered_at_once:
-            await self.answering.go_through(session_id)
+        await self.answering.go_through(session_id)
         message = {"role": "assistant", "content": json.dumps(_RESULT), "refusal": None}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         usage = {"prompt_tokens": 1000, "completion_tokens": 200}

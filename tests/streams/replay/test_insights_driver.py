@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.streams.log_contents import append_all, read_all
 from tests.streams.replay.paid_model import COST_USD, PaidModel, ended, ended_record, session_of
 from tests.streams.replay.past_calls import PastCalls
 from tests.waiting import eventually
+
+#: A busy machine may take its time.
+until = partial(eventually, timeout_s=60)
 
 
 @pytest.mark.both_logs
@@ -44,7 +48,7 @@ async def test_a_replay_asks_for_the_very_work_of_the_live_path(calls: PastCalls
     (live,) = [open_record(_placed(record)).message for record in plan(_placed(ended_record(past)), [_SUMMARY])]
     run = await calls.start([past])
     driving = asyncio.create_task(calls.drive(calls.driver(run)))
-    await eventually(lambda: _has_count(calls, 1))
+    await until(lambda: _has_count(calls, 1))
     driving.cancel()
     await asyncio.gather(driving, return_exceptions=True)
     (asked,) = await read_all(calls.address, ANALYSIS_BACKFILL)
@@ -76,11 +80,11 @@ async def test_no_more_is_asked_for_than_the_window(calls: PastCalls, model: Pai
         driving = asyncio.create_task(calls.drive(driver))
         most = 0
         for concluded in range(8):
-            await eventually(lambda: bool(model.answering.waiting))
-            await eventually(lambda: driver.ledger.waiting == min(4, 8 - driver.ledger.concluded))
+            await until(lambda: bool(model.answering.waiting))
+            await until(lambda: driver.ledger.waiting == min(4, 8 - driver.ledger.concluded))
             most = max(most, len(await calls.asked()) - driver.ledger.concluded)
             model.answering.let_one_through()
-            await eventually(lambda wanted=concluded + 1: driver.ledger.concluded == wanted)
+            await until(lambda wanted=concluded + 1: driver.ledger.concluded == wanted)
         await driving
     assert most == 4
     assert model.paid.total() == 8
@@ -106,12 +110,12 @@ async def test_a_run_waits_for_what_an_earlier_driver_asked_for_and_asks_for_the
     past = await calls.end_calls(*range(10))
     run = await calls.start(past)
     first = asyncio.create_task(calls.drive(calls.driver(run, window=3)))
-    await eventually(lambda: _has_count(calls, 3))
+    await until(lambda: _has_count(calls, 3))
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     second = calls.driver(await calls.find(run.id), window=3)
     driving = asyncio.create_task(calls.drive(second))
-    await eventually(lambda: second.ledger.waiting == 3)
+    await until(lambda: second.ledger.waiting == 3)
     assert len(await calls.asked()) == 3, "they fill the window"
     async with calls.stage():
         assert await driving is None
