@@ -11,7 +11,7 @@ ErrorClass = Literal["signature", "unreadable", "schema", "vendor", "model", "st
 class PostcallError(Exception):
     """Something went wrong in postcall."""
 
-    #: What the process exits with: 1 failed, 2 wrong usage.
+    #: What the process exits with: 1 failed, 2 wrong usage, 75 (`EX_TEMPFAIL`) to be started again.
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str | None = None) -> None:

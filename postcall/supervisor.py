@@ -2,8 +2,8 @@
 
 A child has a process group of its own, so Ctrl-C reaches only the parent, which then stops all in order; the
 lifeline (see `postcall.service`) tells readiness, silence and death both ways. A child that ends after it was once
-ready, or that is killed, is started again with growing pauses; one that ends by itself before it is ready stops the
-start-up. A child that is *held* lives and waits for a person, one that is *paused* for something that it needs: both
+ready, or that is killed or says that it failed for now, is started again with growing pauses; any other that ends before
+it is ready stops the start-up. A child that is *held* lives and waits for a person, one that is *paused* for something that it needs: both
 count as started, and are left alone.
 What children write to stdout goes to stderr: stdout is for data.
 """
@@ -157,8 +157,8 @@ class _Keeper:
             exit_code = await self._run_once()
             if self._is_stopping:
                 return
-            # What is killed while it starts has said nothing that would help; what ends by itself has.
-            if not self._first_ready.done() and exit_code >= 0:
+            # What is killed while it starts, or failed for now, may do better the next time.
+            if not self._first_ready.done() and exit_code >= 0 and exit_code != os.EX_TEMPFAIL:
                 reason = (
                     f"{self.child.name} ended with exit code {exit_code} before it was ready; its reason stands above."
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from typing import ClassVar
 
 from postcall.dead_letters import ErrorClass
@@ -10,6 +12,8 @@ from postcall.errors import PostcallError
 
 class StageCrashed(PostcallError):
     """The stage's consumer failed; the process ends, to be started again with nothing lost."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 class RecordTooLarge(PostcallError):

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from postcall.records import Record
-from streams.failures import describe_failure
+from streams.failures import MAX_CRASHES, describe_failure
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +53,23 @@ class Journal:
             self._write("DELETE FROM journal WHERE crashes = 0", [()])
 
     def clear(self, record: Record) -> None:
-        """This record and those before it in its partition are done with, and no longer suspect."""
+        """This record and those before it in its partition are done with, and no longer suspect.
+
+        What ended too many processes stays known as that: should the process end before the record's offset is
+        committed, it is read again.
+        """
         if not self._suspects:
             return
         place = (record.topic, record.partition, record.offset)
-        self._suspects = [each for each in self._suspects if each[:2] != place[:2] or each[3] > record.offset]
-        self._write("DELETE FROM journal WHERE topic = ? AND partition = ? AND last_offset <= ?", [place])
+        self._suspects = [
+            each
+            for each in self._suspects
+            if each[:2] != place[:2] or each[3] > record.offset or each[4] >= MAX_CRASHES
+        ]
+        self._write(
+            "DELETE FROM journal WHERE topic = ? AND partition = ? AND last_offset <= ? AND crashes < ?",
+            [(*place, MAX_CRASHES)],
+        )
 
     def forget(self) -> None:
         """Suspect nothing any more: it is another log."""

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from postcall.errors import PostcallError
 from postcall.known_log.hold import Hold
 from postcall.paused_stages import publish_pause
 from postcall.service import Lifeline
@@ -64,6 +65,9 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
             on_pause=note_pause,
         )
         exit_code = 0
+    except PostcallError as error:
+        exit_code = error.exit_code
+        raise
     finally:
         for task in beside:
             task.cancel()

@@ -73,15 +73,18 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
         assert [change.exit_code for change in changes if change.state == "exited"] == [-9]
 
 
-async def test_a_child_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
-    program = """
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(os.EX_TEMPFAIL)"])
+async def test_a_child_that_is_killed_or_fails_for_now_while_it_starts_is_started_again(
+    tmp_path: Path, end: str
+) -> None:
+    program = f"""
 import os, signal, sys
 from pathlib import Path
 from postcall.service import run_service
 async def main(lifeline):
     if not Path(sys.argv[1]).exists():
         Path(sys.argv[1]).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        {end}
     lifeline.ready()
     await lifeline.stopping.wait()
 run_service("child", main)
