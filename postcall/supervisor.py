@@ -2,9 +2,9 @@
 
 A child has a process group of its own, so Ctrl-C reaches only the parent, which then stops all in order; the
 lifeline (see `postcall.service`) tells readiness, silence and death both ways. A child that ends after it was once
-ready, or that is killed or says that it failed for now, is started again with growing pauses; any other that ends before
-it is ready stops the start-up. A child that is *held* lives and waits for a person, one that is *paused* for something that it needs: both
-count as started, and are left alone.
+ready, that is killed, or that says it failed for now, is started again with growing pauses; any other that ends before
+it is ready stops the start-up. A child that is *held* lives and waits for a person, one that is *paused* for something
+that it needs: both count as started, and are left alone.
 What children write to stdout goes to stderr: stdout is for data.
 """
 
