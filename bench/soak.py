@@ -133,12 +133,15 @@ async def _judge(cluster: Cluster, chaos: Chaos, ledger: Ledger, watch: OffsetWa
 async def _judge_effects(
     pipeline: Pipeline, kind: str, effects: Effects, topic: Topic, chaos: Chaos, verdict: Verdict
 ) -> None:
-    in_flight = set(effects.in_flight(chaos.disturbances, await read_outcomes(pipeline.log, topic)))
-    doubled = effects.doubled()
-    unexplained = [effect for effect in doubled if effect not in in_flight]
+    outcomes = await read_outcomes(pipeline.log, topic)
+    at_deaths = set(effects.in_flight(chaos.deaths, outcomes))
+    at_outages = set(effects.in_flight(chaos.outages, outcomes)) - at_deaths
+    doubled = set(effects.doubled())
+    unexplained = doubled - at_deaths - at_outages
     verdict.say(kind, len(effects.made))
-    verdict.say(f"{kind} in flight when something happened", len(in_flight))
-    verdict.say(f"{kind} made twice", len(doubled))
+    verdict.say(f"{kind} in flight when somebody died or fell asleep", len(at_deaths))
+    verdict.say(f"{kind} made twice of these", len(doubled & at_deaths))
+    verdict.say(f"{kind} made twice, in flight when the log was away", len(doubled & at_outages))
     verdict.say(f"{kind} made twice, and not in flight", len(unexplained), is_good=not unexplained)
     for effect in unexplained:
         print(f"  {effect}", file=sys.stderr)
