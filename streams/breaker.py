@@ -53,8 +53,8 @@ class Breaker:
         self._failed_probes = 0
         # Keys that failed since anything got through, and might share a cause.
         self._doubted: set[str] = set()
-        # Of each key that failed and is not done with: how many had got through when it did first.
-        self._successes_before: dict[str, int] = {}
+        # Of each key that failed and is not done with: how many had got through when it did first, and last.
+        self._successes_before: dict[str, tuple[int, int]] = {}
         self._probe_at_s = 0.0
 
     @property
@@ -89,9 +89,10 @@ class Breaker:
         :param reason: in words for the operator.
         :param is_certain: the record is known not to be at fault.
         """
-        self._successes_before.setdefault(key, self._successes)
         if not self.others_got_through_since(key):
             self._doubted.add(key)
+        first, _ = self._successes_before.get(key, (self._successes, 0))
+        self._successes_before[key] = (first, self._successes)
         if is_certain or self._is_doubtful():
             self._open(reason)
         if self._is_open:
@@ -127,12 +128,14 @@ class Breaker:
         self._successes_before.pop(key, None)
 
     def others_got_through_since(self, key: str) -> bool:
-        """Whether others got through since this one failed first: then it has a trouble of its own."""
-        return self._successes > self._successes_before.get(key, self._successes)
+        """Whether others got through since this one failed last: then it has a trouble of its own."""
+        _, last = self._successes_before.get(key, (0, self._successes))
+        return self._successes > last
 
     def is_alone_at_fault(self, key: str) -> bool:
         """Whether others got through since this one failed first; or, if none was tried since, before."""
-        return self.others_got_through_since(key) or (self.has_succeeded and self._doubted <= {key})
+        first, _ = self._successes_before.get(key, (self._successes, 0))
+        return self._successes > first or (self.has_succeeded and self._doubted <= {key})
 
 
 class Pauses:

@@ -73,7 +73,7 @@ class InsightsWorker:
             # What a person asks for has a budget of its own, and must not stop the live calls.
             self._account(verdict)
         outcome = self._conclude(request, attempt, verdict)
-        return Performed(outcome=outcome, blame=_blame(verdict), has_asked=not isinstance(verdict, Skipped))
+        return Performed(outcome=outcome, blame=_blame(verdict), has_asked=_has_asked(verdict))
 
     def tell(self, outcome: Outcome) -> None:
         """See the protocol."""
@@ -82,7 +82,8 @@ class InsightsWorker:
     async def _judge(self, request: AnalyzeSession) -> Verdict:
         analyzer = self._analyzers.get((request.analyzer, request.revision))
         if analyzer is None:
-            return Skipped(reason="this release does not have the analyzer's revision")
+            # In a rolling restart a newer process asks for what an older one does not have.
+            return Unavailable(reason="this release does not have the analyzer's revision", was_asked=False)
         try:
             transcript = Transcript.model_validate_json(request.input)
         except ValidationError:
@@ -124,9 +125,13 @@ class InsightsWorker:
 
 
 def _blame(verdict: Verdict) -> Blame | None:
-    if not isinstance(verdict, Unavailable):
+    if not isinstance(verdict, Unavailable) or not verdict.was_asked:
         return None
     return Blame(reason=verdict.reason, is_certain=verdict.concerns_all, retry_after_s=verdict.retry_after_s)
+
+
+def _has_asked(verdict: Verdict) -> bool:
+    return verdict.was_asked if isinstance(verdict, Unavailable) else not isinstance(verdict, Skipped)
 
 
 def _open_engine(settings: Settings, limits: InsightSettings) -> Engine:

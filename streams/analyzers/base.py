@@ -88,6 +88,8 @@ class Unavailable:
     retry_after_s: float | None = None
     #: It is the same for every call: nobody listens, or a key, a name or a bill is wrong until a person acts.
     concerns_all: bool = False
+    #: Whether the model was asked at all.
+    was_asked: bool = True
     usage: Usage | None = None
 
 

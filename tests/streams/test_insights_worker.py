@@ -296,9 +296,16 @@ async def test_an_empty_transcript_is_skipped_unasked(
     assert model.requests == []
 
 
-async def test_a_revision_that_is_not_known_is_skipped(tmp_path: Path, model: LoopbackServer) -> None:
-    outcome = await perform(configure(tmp_path, model), request_for(*TURNS, revision=99))
-    assert isinstance(outcome, AnalysisSkipped)
+async def test_a_revision_that_is_not_known_waits_for_a_release_that_has_it(
+    tmp_path: Path, model: LoopbackServer
+) -> None:
+    worker = await open_worker(configure(tmp_path, model))
+    request = request_for(*TURNS, revision=99)
+    waits, gives_up = [await worker.perform(request, attempt=attempt) for attempt in (1, 8)]
+    await worker.close()
+    assert isinstance(waits.outcome, AnalysisDeferred)
+    assert (waits.blame, waits.has_asked) == (None, False)
+    assert isinstance(gives_up.outcome, AnalysisFailed)
     assert model.requests == []
 
 
