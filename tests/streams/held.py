@@ -15,6 +15,7 @@ from postcall.known_log.hold import Hold
 from postcall.log_connection import LogConnection
 from streams.run import run_stage
 from streams.stage import Stage
+from tests.streams.running import keep_awake
 from tests.waiting import eventually
 
 
@@ -60,6 +61,7 @@ async def may_be_held(
     stage: Stage, *, log: str, data_dir: Path, watch_interval_s: float = 60.0
 ) -> AsyncIterator[Holdable]:
     """Run a stage until the block ends; what it fails with is raised then, unless the block has waited for it."""
+    keep_awake(stage)
     told, stopping = Holdable(data_dir), asyncio.Event()
     told.run = asyncio.create_task(
         run_stage(

@@ -18,9 +18,7 @@ async def running(
     stage: Stage, *, log: str, data_dir: Path, on_pause: Callable[[str | None], None] = lambda _: None
 ) -> AsyncIterator[None]:
     """Run a stage; the block begins when it is ready, and the stage stops in order when the block ends."""
-    if stage.vigil is not None:
-        # A test's loop may stand still for long while the machine is busy; nobody else has its partitions then.
-        stage.vigil = Vigil(clock=lambda: 0.0)
+    keep_awake(stage)
     ready, stopping = asyncio.Event(), asyncio.Event()
     run = asyncio.create_task(
         run_stage(
@@ -43,3 +41,9 @@ async def running(
     finally:
         stopping.set()
         await asyncio.wait_for(run, 30)
+
+
+def keep_awake(stage: Stage) -> None:
+    """Let a stage go on though its event loop stood still, as a test's does for long while the machine is busy."""
+    if stage.vigil is not None:
+        stage.vigil = Vigil(clock=lambda: 0.0)
