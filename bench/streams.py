@@ -2,9 +2,10 @@
 
 The plain agent sends the same record on, through Faust's own producer, and awaits the acknowledgements in batches of
 100; it opens no record, and Faust commits some that are not acknowledged yet. Each has a log of its own, a
-process beside this one, filled before it starts. Ratios of one run compare; those of two machines do not.
+process beside this one, filled before it starts. Ratios of one run compare; those of two machines do not. CPU is that
+of this process, which is the contender's but for the looking whether it is done: on a busy machine compare that.
 
-    python -m bench.streams [--log kafka] [--records 5000]
+    python -m bench.streams [--log kafka] [--records 5000] [--rounds 1]
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,6 +48,15 @@ _PARTITIONS = 4
 _BATCH_RECORDS = 100
 _TURNS = 18
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """Records a second, and what each costs the process."""
+
+    per_s: float
+    cpu_us: float
+
+
 Contender = Callable[[LogConnection, Path, asyncio.Event], Awaitable[None]]
 
 
@@ -53,6 +65,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_log_option(parser)
     parser.add_argument("--records", type=int, default=5000, help=f"in steps of {_BATCH_RECORDS}")
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     quieten_libraries()
     logging.getLogger("streams").setLevel(logging.WARNING)
@@ -63,14 +76,25 @@ async def main() -> None:
         "stage, normalizing": partial(run_transform, derive),
     }
     with open_logs(options.log) as empty_log:
-        rates = {name: await measure(empty_log, contender, options.records) for name, contender in contenders.items()}
+        for _ in range(options.rounds):
+            rates = {name: await measure(empty_log, each, options.records) for name, each in contenders.items()}
+            print_rates(rates)
+
+
+def print_rates(rates: Mapping[str, Rate]) -> None:
+    """One line each."""
     ceiling = rates["plain agent, forwarding"]
     for name, rate in rates.items():
-        print(f"{name:26} {rate:8,.0f} records/s  {rate / ceiling:.2f} of the plain agent")
+        ratio, cpu_ratio = rate.per_s / ceiling.per_s, ceiling.cpu_us / rate.cpu_us
+        print(
+            f"{name:26} {rate.per_s:8,.0f} records/s {rate.cpu_us:6,.0f} us CPU each"
+            f"   {ratio:.2f} of the plain agent, {cpu_ratio:.2f} by CPU   load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
 
 
-async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> float:
-    """Records a second, from the moment it is ready until the last one is durable in the topic it writes."""
+async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> Rate:
+    """From the first record to the last one that is durable in the topic it writes."""
     with tempfile.TemporaryDirectory() as directory, empty_log() as log:
         await create_topics(log, TopicSettings(partitions=_PARTITIONS))
         async with open_producer(log, max_batch_size=1024 * 1024) as producer:
@@ -78,10 +102,10 @@ async def measure(empty_log: EmptyLog, contender: Contender, records: int) -> fl
                 await append(producer, [_delivery(number) for number in range(begin, min(begin + 1000, records))])
         stopping = asyncio.Event()
         run = asyncio.ensure_future(contender(log, Path(directory), stopping))
-        seconds = await _time_until(log, records)
+        rate = await _measure_until(log, records)
         stopping.set()
         await run
-    return records / seconds
+    return rate
 
 
 async def run_transform(derive: Derive, log: LogConnection, data_dir: Path, stopping: asyncio.Event) -> None:
@@ -111,17 +135,19 @@ async def forward_plainly(log: LogConnection, data_dir: Path, stopping: asyncio.
     await app.stop()
 
 
-async def _time_until(log: LogConnection, records: int) -> float:
-    """Seconds from the first record written, which is when it began, to the last."""
+async def _measure_until(log: LogConnection, records: int) -> Rate:
+    """From the first record written, which is when it began, to the last."""
     places = [TopicPartition(EVENTS.name, number) for number in range(_PARTITIONS)]
-    began, before = 0.0, 0
+    began, cpu_before_s, before = 0.0, 0.0, 0
     async with open_consumer(log) as consumer:
         while True:
             count = sum((await consumer.end_offsets(places)).values())
             if count and not began:
-                began, before = time.perf_counter(), count
+                began, cpu_before_s, before = time.perf_counter(), time.process_time(), count
             if count >= records:
-                return (time.perf_counter() - began) * records / (records - before)
+                seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu_before_s
+                done = records - before
+                return Rate(per_s=done / seconds, cpu_us=1_000_000 * cpu_s / done)
             await asyncio.sleep(0.02)
 
 
