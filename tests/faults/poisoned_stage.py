@@ -6,6 +6,7 @@ Started as `python -m tests.faults.poisoned_stage STAGE LOG DATA_DIR`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
@@ -13,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ from tests.streams.ledger_worker import LedgerWorker
 from tests.streams.requests import stored
 
 #: Shorter than what a stage is given, three times of which would be long.
-LOOP_LIMIT_S: Final = 3.0
+LOOP_LIMIT_S: Final = 4.0
 MEMORY_LIMIT_BYTES: Final = 1024**3
 
 
@@ -54,7 +55,7 @@ def _hold() -> None:
 def _hoard() -> None:
     hoard = []
     while True:
-        hoard.append(bytearray(64 * 1024**2))
+        hoard.append(bytes(64 * 1024**2))
 
 
 def _fail() -> None:
@@ -79,10 +80,18 @@ class Account:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def note(self, word: str, session_id: str) -> None:
-        """Append a line."""
+    def _note(self, word: str, session_id: str) -> None:
         with self._file.open("ab", buffering=0) as file:
             file.write(f"{os.getpid()} {word} {session_id}\n".encode())
+
+    @contextlib.contextmanager
+    def noting(self, session_id: str) -> Iterator[None]:
+        """Note the block's begin, and its end if it has one."""
+        self._note("begin", session_id)
+        try:
+            yield
+        finally:
+            self._note("end", session_id)
 
     def lines(self) -> list[tuple[str, str, str]]:
         """All lines so far: process, word, session."""
@@ -119,22 +128,20 @@ def _transform(account: Account, log: LogConnection, data_dir: Path) -> Stage:
 
     def derive_poisoned(record: Record) -> Sequence[NewRecord]:
         session_id = (record.key or b"").decode()
-        account.note("begin", session_id)
-        _take_poison(session_id)
-        account.note("end", session_id)
-        return derive(record)
+        with account.noting(session_id):
+            _take_poison(session_id)
+            return derive(record)
 
     return TransformStage("normalize", derive_poisoned, log=log, directory=data_dir)
 
 
 def _slow(account: Account, log: LogConnection, data_dir: Path) -> Stage:
     async def work_poisoned(request: DownloadRecording, attempt: int) -> Outcome:
-        account.note("begin", request.session_id)
-        # Others begin meanwhile, if they may.
-        await asyncio.sleep(0.2)
-        _take_poison(request.session_id)
-        account.note("end", request.session_id)
-        return stored(request, attempt)
+        with account.noting(request.session_id):
+            # Others begin meanwhile, if they may.
+            await asyncio.sleep(0.2)
+            _take_poison(request.session_id)
+            return stored(request, attempt)
 
     return SlowStage(LedgerWorker(data_dir / "ledger", answer=work_poisoned), log=log, directory=data_dir)
 

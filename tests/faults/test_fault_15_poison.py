@@ -154,3 +154,22 @@ async def test_fault_15_poison_is_set_aside_after_bounded_tries_and_the_partitio
     assert not any(poisoned.account.company_of(f"{poison}-1")[1:]), "a suspect ran beside others"
     if poison == "hold":
         assert "silent" in {change.state for change in poisoned.changes}
+
+
+@pytest.mark.timeout(180)
+async def test_fault_15_what_was_set_aside_is_not_run_again_though_the_next_one_kills_at_once(
+    log_address: str, tmp_path: Path
+) -> None:
+    """Its offset is not committed yet then, so it is read again."""
+    await create_topics(LogConnection(log_address), TopicSettings(partitions=1))
+    poisoned = _Poisoned("normalize", log_address, tmp_path)
+    await poisoned.put("s-1", "exit-1", "exit-2", "s-2")
+    async with poisoned.supervised():
+        await poisoned.until_done(["s-1", "s-2"])
+    letters = await poisoned.letters()
+    assert {session_id: letter.reason for session_id, letter in letters.items()} == {
+        "exit-1": CRASHED,
+        "exit-2": CRASHED,
+    }
+    begun = poisoned.account.begun()
+    assert max(begun["exit-1"], begun["exit-2"]) <= MAX_CRASHES

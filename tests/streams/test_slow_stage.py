@@ -8,12 +8,10 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from postcall.dead_letters import DeadLetter
 from postcall.errors import LogMismatch
 from postcall.log import encode, open_record
 from postcall.log_connection import LogConnection
@@ -27,7 +25,7 @@ from tests.broker.log_process import LogProcess, running_log
 from tests.logs.embedded import log_in_thread
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
 from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
-from tests.streams.requests import AT, deferred, download, request_record, stored
+from tests.streams.requests import AT, download, request_record, stored
 from tests.streams.running import running
 from tests.waiting import eventually
 
@@ -60,10 +58,6 @@ class Bench:
     def ledger(self) -> dict[str, int]:
         return dict(read_ledger(self.ledger_file))
 
-    def delete_index(self) -> None:
-        for file in self.data_dir.glob("recordings.sqlite3*"):
-            file.unlink()
-
 
 @contextlib.contextmanager
 def another_log(data_dir: Path) -> Iterator[str]:
@@ -75,16 +69,6 @@ def another_log(data_dir: Path) -> Iterator[str]:
 @pytest.fixture
 def bench(log: str, tmp_path: Path) -> Bench:
     return Bench(log, tmp_path)
-
-
-async def test_each_request_is_done_once_however_often_it_was_asked(bench: Bench) -> None:
-    await bench.request(1, 2, 1, 1)
-    async with bench.running():
-        await bench.until_outcomes(2)
-        await bench.request(2, 3, 1)
-        await bench.until_outcomes(3)
-    assert bench.ledger == {"s-1 1": 1, "s-2 1": 1, "s-3 1": 1}
-    assert len(set(await read_ids(bench.log, RECORDINGS))) == 3
 
 
 async def test_an_outcome_names_the_request_that_led_to_it(bench: Bench) -> None:
@@ -115,53 +99,6 @@ async def test_no_more_work_is_under_way_than_allowed(bench: Bench) -> None:
     assert most == 3
 
 
-async def test_deferred_work_waits_and_is_tried_again(bench: Bench) -> None:
-    begun: list[float] = []
-
-    async def defer_once(request: DownloadRecording, attempt: int) -> Outcome:
-        begun.append(asyncio.get_running_loop().time())
-        return deferred(request, attempt, wait=timedelta(seconds=0.7)) if attempt == 1 else stored(request, attempt)
-
-    await bench.request(1)
-    async with bench.running(defer_once):
-        await bench.until_outcomes(2)
-    assert bench.ledger == {"s-1 1": 1, "s-1 2": 1}
-    assert begun[1] - begun[0] >= 0.7
-
-
-async def test_deferred_work_survives_a_restart_and_the_loss_of_the_index(bench: Bench) -> None:
-    async def defer_long(request: DownloadRecording, attempt: int) -> Outcome:
-        return deferred(request, attempt, wait=timedelta(seconds=4))
-
-    await bench.request(1)
-    async with bench.running(defer_long):
-        await bench.until_outcomes(1)
-    bench.delete_index()
-    async with bench.running():
-        assert bench.ledger == {"s-1 1": 1}
-        await bench.until_outcomes(2)
-    assert bench.ledger == {"s-1 1": 1, "s-1 2": 1}
-
-
-async def test_a_lost_index_is_made_again_and_no_work_is_repeated(bench: Bench) -> None:
-    await bench.request(*range(20))
-    async with bench.running():
-        await bench.until_outcomes(20)
-    bench.delete_index()
-    async with bench.running():
-        await bench.request(5, 20)
-        await bench.until_outcomes(21)
-    assert bench.ledger == {f"s-{number} 1": 1 for number in range(21)}
-
-
-async def test_an_outcome_of_another_process_is_respected(bench: Bench) -> None:
-    await bench.request(1, 2)
-    await append_all(bench.log, [encode(stored(download(1), 1), source="recordings", time=AT)])
-    async with bench.running():
-        await bench.until_outcomes(2)
-    assert bench.ledger == {"s-2 1": 1}
-
-
 async def test_an_outcome_is_noted_only_once_the_log_has_it(tmp_path: Path) -> None:
     process = LogProcess(tmp_path / "log")
     await create_topics(LogConnection(process.address), TopicSettings(partitions=PARTITIONS))
@@ -180,34 +117,6 @@ async def test_an_outcome_is_noted_only_once_the_log_has_it(tmp_path: Path) -> N
         async with bench.running():
             await bench.until_outcomes(1)
     assert bench.ledger == {"s-1 1": 2}, "it was noted, so it was not done again"
-
-
-async def test_a_worker_that_always_fails_ends_as_one_dead_letter(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail(request: DownloadRecording, attempt: int) -> Outcome:
-        if request.session_id == "s-1":
-            raise ZeroDivisionError("My boiler is leaking")
-        return stored(request, attempt)
-
-    await bench.request(1, 2)
-    async with bench.running(fail):
-
-        async def is_set_aside() -> bool:
-            return await count_records(bench.log, DEAD_LETTERS) == 1
-
-        await eventually(is_set_aside, timeout_s=40)
-    (letter,) = [open_record(record).message for record in await read_all(bench.log, DEAD_LETTERS)]
-    assert isinstance(letter, DeadLetter)
-    assert (letter.error_class, letter.attempts, letter.session_id) == ("bug", 3, "s-1")
-    assert letter.reason.startswith("ZeroDivisionError in fail")
-    assert bench.ledger == {"s-1 1": 3, "s-2 1": 1}
-    assert "boiler" not in caplog.text
-    bench.delete_index()
-    async with bench.running(fail):
-        await bench.request(3)
-        await bench.until_outcomes(2)
-    assert bench.ledger["s-1 1"] == 3
 
 
 async def test_an_answer_to_another_request_is_a_failure_of_ours(bench: Bench) -> None:
@@ -251,20 +160,6 @@ async def test_what_is_no_request_is_a_dead_letter(bench: Bench) -> None:
 
         await eventually(are_set_aside)
     assert bench.ledger == {"s-2 1": 1}
-
-
-async def test_a_stop_lets_running_work_end(bench: Bench) -> None:
-    begun = asyncio.Event()
-
-    async def take_a_while(request: DownloadRecording, attempt: int) -> Outcome:
-        begun.set()
-        await asyncio.sleep(0.5)
-        return stored(request, attempt)
-
-    await bench.request(1)
-    async with bench.running(take_a_while):
-        await begun.wait()
-    assert await count_records(bench.log, RECORDINGS) == 1
 
 
 async def test_work_that_outlasts_a_stop_is_begun_again(bench: Bench) -> None:

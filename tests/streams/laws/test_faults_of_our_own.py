@@ -35,6 +35,12 @@ async def test_one_that_our_code_fails_with_is_set_aside_and_all_are_waited_with
         bench.own_code.fails = lambda _: False
         await bench.until_done(*LATER)
         await eventually(lambda: not bench.is_paused)
+    if bench.subject.is_slow:
+        async with bench.running("who knows nothing but the log"):
+            await bench.put("s-3", "s-16")
+            await bench.until_done("s-16")
+        assert bench.own_code.called["s-3"] == 3, "it was tried again after it was set aside"
+        done.append("s-16")
     (letter,) = await bench.letters()
     assert (letter.session_id, letter.stage, letter.error_class) == ("s-3", bench.subject.name, "bug")
     assert letter.attempts == 3
