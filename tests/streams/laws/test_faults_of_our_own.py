@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.streams.laws.bench import Bench
-from tests.streams.laws.stages import EVERY, for_stages
+from tests.streams.laws.stages import EVERY, ONE_OF_EACH, for_stages
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.both_logs
 
 FIRST = [f"s-{number}" for number in range(8)]
 LATER = [f"s-{number}" for number in range(8, 16)]
 
 
-@for_stages(*EVERY)
+@for_stages(EVERY, on_kafka=ONE_OF_EACH)
 async def test_one_that_our_code_fails_with_is_set_aside_and_all_are_waited_with(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,20 +6,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-import pytest
-
 from postcall.lag import read_log_state
 from postcall.log_connection import LogConnection
 from postcall.records import Record
 from tests.streams.laws.bench import Bench
-from tests.streams.laws.stages import EVERY_ENGINE, for_stages
-from tests.streams.laws.subjects import CONCURRENCY, Normalize, Recordings
+from tests.streams.laws.stages import EVERY, EVERY_ENGINE, ONE_OF_EACH, for_stages
+from tests.streams.laws.subjects import CONCURRENCY
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.both_logs
 
-
-@for_stages(*EVERY_ENGINE)
+@for_stages(EVERY_ENGINE, on_kafka=EVERY)
 async def test_a_stop_in_the_midst_and_another_member_that_knows_only_the_log_repeat_nothing(bench: Bench) -> None:
     sessions = [f"s-{number}" for number in range(bench.subject.backlog)]
     await bench.put(*sessions)
@@ -54,7 +50,7 @@ def open_gate(bench: Bench) -> None:
         bench.outside.gate.open()
 
 
-@for_stages(Normalize, Recordings)
+@for_stages(ONE_OF_EACH, on_kafka=ONE_OF_EACH)
 async def test_no_offset_moves_before_the_stage_is_done_with_the_records(bench: Bench) -> None:
     """How it is durable is one thing for those that derive, and another for those that file."""
     is_open, was_called = asyncio.Event(), asyncio.Event()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
 from postcall.log import open_record
 from postcall.outcomes import AnalysisDeferred, RecordingDeferred
 from tests.streams.laws.bench import Bench
-from tests.streams.laws.stages import ACTING, EVERY_ENGINE, TRANSFORMS, for_stages
+from tests.streams.laws.stages import ACTING, EVERY, EVERY_ENGINE, TRANSFORMS, for_stages
+from tests.streams.laws.subjects import LedgerWork
 from tests.streams.log_contents import append_all, read_all
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.both_logs
 
-
-@for_stages(*EVERY_ENGINE)
+@for_stages(EVERY_ENGINE, on_kafka=EVERY)
 async def test_what_is_readable_leads_to_its_result_and_what_is_not_to_one_dead_letter(bench: Bench) -> None:
     await bench.put("s-1", "s-2", "s-1")
     await bench.put_unreadable(1, 2, 1)
@@ -43,7 +40,7 @@ async def test_what_is_readable_leads_to_its_result_and_what_is_not_to_one_dead_
     assert pointed_at == {bench.subject.unreadable(number).value for number in (1, 2)}
 
 
-@for_stages(*TRANSFORMS)
+@for_stages(TRANSFORMS, on_kafka=TRANSFORMS)
 async def test_a_session_keeps_its_order(bench: Bench) -> None:
     sources = [bench.subject.source(f"s-{number % 7}", number) for number in range(700)]
     await append_all(bench.log, sources)
@@ -58,7 +55,7 @@ async def test_a_session_keeps_its_order(bench: Bench) -> None:
     assert told == expected
 
 
-@for_stages(*ACTING)
+@for_stages(ACTING, on_kafka=[LedgerWork])
 async def test_what_is_put_off_waits_though_the_index_is_lost_and_holds_up_no_other(bench: Bench) -> None:
     bench.outside.put_off.add("s-1")
     await bench.put("s-1")

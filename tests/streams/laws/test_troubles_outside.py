@@ -14,20 +14,19 @@ from tests.streams.laws.subjects import Insights, LedgerWork, Recordings
 from tests.streams.log_contents import read_all
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.both_logs
-
 SESSIONS = [f"s-{number}" for number in range(12)]
 #: Stage, what all its requests get, and how many outcomes it may take to see that it is all of them.
 TROUBLES = [
-    pytest.param(Recordings, UNREACHABLE, 0, id="nobody listens at the vendor's"),
-    pytest.param(Recordings, 503, 2, id="the vendor is down"),
-    pytest.param(Insights, 401, 0, id="the model refuses the key"),
-    pytest.param(Insights, 429, 2, id="the model asks for patience"),
-    pytest.param(LedgerWork, 503, 0, id="a worker blames somebody"),
+    pytest.param("embedded", Recordings, UNREACHABLE, 0, id="nobody listens at the vendor's"),
+    pytest.param("embedded", Recordings, 503, 2, id="the vendor is down"),
+    pytest.param("embedded", Insights, 401, 0, id="the model refuses the key"),
+    pytest.param("embedded", Insights, 429, 2, id="the model asks for patience"),
+    pytest.param("kafka", Insights, 429, 2, id="the model asks for patience-kafka", marks=pytest.mark.kafka),
+    pytest.param("embedded", LedgerWork, 503, 0, id="a worker blames somebody"),
 ]
 
 
-@pytest.mark.parametrize(("bench", "trouble", "doubts"), TROUBLES, indirect=["bench"])
+@pytest.mark.parametrize(("log_address", "bench", "trouble", "doubts"), TROUBLES, indirect=["log_address", "bench"])
 async def test_trouble_outside_pauses_the_stage_and_uses_up_no_request(bench: Bench, trouble: int, doubts: int) -> None:
     await bench.outside.break_down(trouble)
     await bench.put(*SESSIONS)
