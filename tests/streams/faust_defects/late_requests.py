@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 _HOST = "127.0.0.1"
 #: The number of the request that asks for a group's committed offsets.
 OFFSET_FETCH = 9
+#: The one of a member that joins its group, once more at each rebalance.
+JOIN_GROUP = 11
 
 
 class LateProxy:
@@ -34,8 +36,9 @@ class LateProxy:
         self._released.clear()
 
     def slow_down(self, api: int, delay_s: float) -> None:
-        """Let each request of this kind take so long, one after the other."""
+        """Let each request of this kind take so long, one after the other; what was held goes on."""
         self._late_api, self._delay_s = api, delay_s
+        self._released.set()
 
     def release(self) -> None:
         """Let all go on as it comes."""

@@ -14,10 +14,13 @@ So our consumer seeks to offset 0 itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from tests.streams.faust_defects.late_requests import OFFSET_FETCH, late_proxy
+from streams.predecessor import client_id_of
+from tests.streams.faust_defects.late_requests import JOIN_GROUP, OFFSET_FETCH, late_proxy
 from tests.streams.faust_defects.partitions import (
     PLAIN_GROUP,
     STAGE_GROUP,
@@ -66,25 +69,43 @@ async def test_plain_faust_loses_what_it_fetched_in_recovery_and_commits_no_more
     assert lost
 
 
-async def test_our_stage_loses_nothing_that_comes_while_a_rebalance_is_slow(log: str, tmp_path: Path) -> None:
-    async with late_proxy(log) as proxy:
-        first, second = (WatchedStage(log, tmp_path / name) for name in ("first", "second"))
-        async with running(first, log=proxy.address, data_dir=first.directory):
-            await append_values(log, 0, GO)
-            await eventually(lambda: (0, 0) in first.taken)
-            proxy.slow_down(OFFSET_FETCH, 0.1)
-            joining = asyncio.create_task(_run_until_cancelled(second, log))
-            await eventually(lambda: proxy.late_requests > 0)
-            for partition in range(PARTITIONS):
+async def test_our_stage_loses_nothing_that_comes_while_it_rebalances(log: str, tmp_path: Path) -> None:
+    # Members get partitions in the order of their names: the first stage keeps 1 and 3, of which nothing is committed.
+    second, first = (
+        WatchedStage(log, directory)
+        for directory in sorted([tmp_path / "a", tmp_path / "b"], key=partial(client_id_of, "normalize"))
+    )
+    async with late_proxy(log) as proxy, running(first, log=proxy.address, data_dir=first.directory):
+        await append_values(log, 0, GO)
+        await eventually(lambda: (0, 0) in first.taken)
+        proxy.hold(JOIN_GROUP)
+        async with _joining(second, log):
+            trickled = 1
+            while not proxy.late_requests:  # so that a fetch is under way when the rebalance begins
+                await append_values(log, 0, GO)
+                trickled += 1
+            for partition in range(1, PARTITIONS):
                 await append_values(log, partition, *[GO] * COUNT)
-            wanted = {(partition, offset) for partition in range(PARTITIONS) for offset in range(COUNT)} | {(0, COUNT)}
-            await eventually(lambda: set(first.taken + second.taken) >= wanted)
-            joining.cancel()
-            await asyncio.gather(joining, return_exceptions=True)
+            proxy.slow_down(OFFSET_FETCH, 0.1)
+            counts = {0: trickled, **dict.fromkeys(range(1, PARTITIONS), COUNT)}
+            wanted = {(partition, offset) for partition, count in counts.items() for offset in range(count)}
+            await eventually(lambda: set(first.taken + second.taken) >= wanted, timeout_s=60)
+            proxy.release()
     assert first.taken + second.taken == dict.fromkeys(wanted, 1)
-    assert await committed(log, STAGE_GROUP) == {0: COUNT + 1, 1: COUNT, 2: COUNT, 3: COUNT}
+    assert await committed(log, STAGE_GROUP) == counts
 
 
-async def _run_until_cancelled(stage: WatchedStage, log: str) -> None:
-    async with running(stage, log=log, data_dir=stage.directory):
-        await asyncio.Event().wait()
+@contextlib.asynccontextmanager
+async def _joining(stage: WatchedStage, log: str) -> AsyncIterator[None]:
+    """Run a stage without waiting until it is ready."""
+
+    async def run() -> None:
+        async with running(stage, log=log, data_dir=stage.directory):
+            await asyncio.Event().wait()
+
+    joining = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
