@@ -1,9 +1,8 @@
 """A worker crashes after a rebalance with `processing_guarantee="exactly_once"` (faust-streaming #323).
 
 Faust has one transactional producer for each partition. When a partition goes to another worker, its producer stays:
-`TransactionManager.on_rebalance` stops those of revoked partitions, but `App._update_assignment` counts none as revoked
-when a worker has been through `_on_partitions_revoked`. The other worker's producer fences it; and when the partition
-comes back, `maybe_begin_transaction` goes on with the fenced one, and the next commit ends the worker.
+`TransactionManager.on_rebalance` stops none. The other worker's producer fences it; when the partition comes back,
+`maybe_begin_transaction` goes on with the fenced one, and the next commit ends the worker.
 
 Our stages do not use Faust's transactions: they process at least once, and make repeats harmless by identity.
 """
