@@ -72,7 +72,8 @@ class InsightsDriver:
         async with following(self.ledger, self._log) as follow:
             reason = await self._ask_for_all(appender, follow)
             await follow.until(lambda: not self.ledger.waiting)
-            return reason
+            # What others did meanwhile is done as well.
+            return reason if self.ledger.concluded < self.ledger.total else None
 
     async def _ask_for_all(self, appender: Appender, follow: Following) -> str | None:
         async with aclosing(self._missing()) as missing:
