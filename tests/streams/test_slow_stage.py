@@ -21,7 +21,6 @@ from postcall.requests import DownloadRecording
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from postcall.topics import DEAD_LETTERS, RECORDING_REQUESTS, RECORDINGS
-from tests.broker.log_process import LogProcess, running_log
 from tests.logs.embedded import log_in_thread
 from tests.streams.ledger_worker import Answer, LedgerWorker, answer_stored, make_stage, read_ledger
 from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
@@ -97,26 +96,6 @@ async def test_no_more_work_is_under_way_than_allowed(bench: Bench) -> None:
     async with bench.running(count, concurrency=3):
         await bench.until_outcomes(30)
     assert most == 3
-
-
-async def test_an_outcome_is_noted_only_once_the_log_has_it(tmp_path: Path) -> None:
-    process = LogProcess(tmp_path / "log")
-    await create_topics(LogConnection(process.address), TopicSettings(partitions=PARTITIONS))
-    bench, answered = Bench(process.address, tmp_path), asyncio.Event()
-
-    async def lose_the_log(request: DownloadRecording, attempt: int) -> Outcome:
-        process.kill()
-        answered.set()
-        return stored(request, attempt)
-
-    await bench.request(1)
-    stage = make_stage(LedgerWorker(bench.ledger_file, answer=lose_the_log), log=bench.log, data_dir=tmp_path)
-    async with running(stage, log=bench.log, data_dir=tmp_path):
-        await answered.wait()
-    with running_log(tmp_path / "log", port=process.port):
-        async with bench.running():
-            await bench.until_outcomes(1)
-    assert bench.ledger == {"s-1 1": 2}, "it was noted, so it was not done again"
 
 
 async def test_an_answer_to_another_request_is_a_failure_of_ours(bench: Bench) -> None:
