@@ -88,7 +88,10 @@ class Intake:
             with self._stage.journal.noting(records):
                 await self._stage.take(records)
                 reach("after_append_before_ack", who=self._stage.name)
-        except Exception:  # noqa: BLE001 - whatever it is, the records are taken again one by one, and it is told then
+        except Exception as error:  # noqa: BLE001 - whatever it is, the records are taken again one by one
+            if is_dependency_failure(error):
+                # It took its time to fail, and would again before it is told.
+                self._breaker.note_failure(str(records[0].position), _explain(error), is_certain=True)
             return False
         return True
 
