@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.faults.connections import accepting
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -81,18 +83,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dire
 async def open_proxy(listener: socket.socket, *, target: str) -> AsyncIterator[Proxy]:
     """A proxy on a listener, while the block runs."""
     proxy = Proxy("{}:{}".format(*listener.getsockname()), target=target)
-    connections: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(proxy.forward(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(accept, sock=listener)
-    try:
+    async with accepting(listener, proxy.forward):
         yield proxy
-    finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)

@@ -10,6 +10,8 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
+from tests.faults.connections import accepting
+
 _HOST = "127.0.0.1"
 #: The number of the request that asks for a group's committed offsets.
 OFFSET_FETCH = 9
@@ -101,20 +103,7 @@ def _ended() -> contextlib.AbstractContextManager[None]:
 @contextlib.asynccontextmanager
 async def late_proxy(log: str) -> AsyncIterator[LateProxy]:
     """A proxy to a log, while the block runs."""
-    connections: set[asyncio.Task[None]] = set()
     with socket.create_server((_HOST, 0)) as listener:
         proxy = LateProxy(port=listener.getsockname()[1], log_port=int(log.rpartition(":")[2]))
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(proxy.carry(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-
-        server = await asyncio.start_server(accept, sock=listener)
-        try:
+        async with accepting(listener, proxy.carry):
             yield proxy
-        finally:
-            server.close()
-            for task in connections:
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
