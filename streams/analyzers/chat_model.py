@@ -111,8 +111,7 @@ class ChatModel:
             response = await self._client.chat.completions.with_raw_response.create(
                 model=self._model,
                 messages=messages,
-                # The client walks through what is typed, and a schema is a quarter of all that a call costs it.
-                extra_body={"response_format": _response_format(analyzer)},
+                response_format=_response_format(analyzer),
             )
         except OpenAIError as error:
             meter.latency_s += time.perf_counter() - started
