@@ -62,6 +62,14 @@ class _CommittingConsumer(Consumer):  # type: ignore[misc]  # as above
             await self.commit()
         await super().on_partitions_revoked(revoked)
 
+    async def wait_empty(self) -> None:
+        if not self.app.has_given_up:
+            await super().wait_empty()
+
+    def give_up(self) -> None:
+        """Wait no longer for what was handed out. It is not acknowledged, so it is not committed."""
+        self._unacked_messages.clear()
+
     async def seek_to_committed(self) -> Mapping[Any, int]:
         committed: Mapping[Any, int] = await super().seek_to_committed()
         if beginnings := {place: offset for place, offset in committed.items() if offset == 0}:
@@ -75,6 +83,7 @@ class _OrderlyApp(faust.App):  # type: ignore[misc]  # as above
     logger = logging.getLogger("faust.app")  # as above
     #: Awaited before the app joins its group.
     before_join: Callable[[], Awaitable[None]]
+    has_given_up = False
 
     async def on_first_start(self) -> None:
         await self.before_join()
@@ -87,6 +96,12 @@ class _OrderlyApp(faust.App):  # type: ignore[misc]  # as above
 
     def _on_rebalance_when_stopped(self) -> None:
         """Faust would close its consumer from the wrong thread, and so never tell the log that it has left."""
+
+
+def give_up(app: faust.App) -> None:
+    """Let an app stop though what it handed out is not finished: Faust would wait for that, and cannot be cancelled."""
+    app.has_given_up = True
+    app.consumer.give_up()
 
 
 def build_app(

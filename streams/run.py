@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from streams.assignments import Assignments
 from streams.breaker import Breaker, Pauses
 from streams.errors import StageCrashed
 from streams.failures import describe_failure
-from streams.faust_app import build_app
+from streams.faust_app import build_app, give_up
 from streams.intake import Intake
 from streams.log_check import LogCheck
 from streams.stage import Stage
@@ -38,6 +38,7 @@ _Build = Callable[[Stage, Callable[[Any], Awaitable[None]]], faust.App]
 _APP_START_LIMIT_S = 4.0
 _WORK_LIMIT_S = 5.0
 _APP_STOP_LIMIT_S = 3.0
+_GIVEN_UP_LIMIT_S = 1.5
 _STAGE_CLOSE_LIMIT_S = 1.0
 
 
@@ -102,7 +103,7 @@ async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Calla
             # Still a member of the group: once it has left, somebody else would begin the same work.
             await stage.finish(_WORK_LIMIT_S)
             # The intake still runs meanwhile: what Faust handed out is finished and committed.
-            await _within(_APP_STOP_LIMIT_S, app.stop())
+            await _stop_app(app, stage)
             for part in parts:
                 part.cancel()
             results = await asyncio.gather(*parts, return_exceptions=True)
@@ -136,9 +137,20 @@ async def _run_app(app: faust.App, started: asyncio.Event) -> None:
     raise StageCrashed(f"The consumer of {app.conf.id} failed: {failure}.") from reason
 
 
-async def _within(limit_s: float, ending: Coroutine[Any, Any, object]) -> None:
+async def _stop_app(app: faust.App, stage: Stage) -> None:
+    """Stop the app; what it handed out is waited for, unless it is somebody else's by now."""
+    if stage.vigil is not None and stage.vigil.is_broken:
+        give_up(app)
+    stopping = asyncio.create_task(app.stop())
+    await asyncio.wait([stopping], timeout=_APP_STOP_LIMIT_S)
+    if not stopping.done():
+        give_up(app)
+    await _within(_GIVEN_UP_LIMIT_S, stopping)
+
+
+async def _within(limit_s: float, ending: Awaitable[object]) -> None:
     """Await an ending for so long, then leave it to itself: parts of Faust swallow a cancellation."""
-    task = asyncio.create_task(ending)
+    task = asyncio.ensure_future(ending)
     await asyncio.wait([task], timeout=limit_s)
     if not task.done():
         task.cancel()
