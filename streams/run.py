@@ -144,6 +144,7 @@ async def _stop_app(app: faust.App, stage: Stage) -> None:
     stopping = asyncio.create_task(app.stop())
     await asyncio.wait([stopping], timeout=_APP_STOP_LIMIT_S)
     if not stopping.done():
+        _say_cut_short()
         give_up(app)
     await _within(_GIVEN_UP_LIMIT_S, stopping)
 
@@ -154,9 +155,13 @@ async def _within(limit_s: float, ending: Awaitable[object]) -> None:
     await asyncio.wait([task], timeout=limit_s)
     if not task.done():
         task.cancel()
-        logger.warning(
-            "Not everything could be finished in time; it will be done again after the next start",
-            extra={"action": "stop_cut_short"},
-        )
+        _say_cut_short()
     elif error := task.exception():
         logger.error("Stop failed: %s", describe_failure(error), extra={"action": "stop_failed"})
+
+
+def _say_cut_short() -> None:
+    logger.warning(
+        "Not everything could be finished in time; it will be done again after the next start",
+        extra={"action": "stop_cut_short"},
+    )
