@@ -17,6 +17,10 @@ class WarehouseMissing(ProjectionError):
     """There is no warehouse yet."""
 
 
+class WarehouseReplaced(ProjectionError):
+    """The warehouse was replaced by another one just now."""
+
+
 class WarehouseDamaged(ProjectionError):
     """The warehouse's file cannot be read."""
 

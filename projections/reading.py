@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from projections.errors import ProjectionError, WarehouseDamaged, WarehouseHeld, WarehouseMissing
+from projections.errors import ProjectionError, WarehouseDamaged, WarehouseHeld, WarehouseMissing, WarehouseReplaced
 from projections.files import serving_path
 from projections.query.catalog import Catalog, make_catalog
 from projections.sql_files import fingerprint, load_views
@@ -39,9 +39,15 @@ class WarehouseReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that reads one state of the warehouse, while batches go on being applied."""
+        """A connection that reads one state of the warehouse, while batches go on being applied.
+
+        :raises WarehouseReplaced: it was closed.
+        """
         with self._lock:
-            reader = self._connection.cursor()
+            try:
+                reader = self._connection.cursor()
+            except duckdb.ConnectionException:
+                raise WarehouseReplaced from None
         try:
             reader.execute("SET TimeZone = 'UTC'")
             reader.execute("BEGIN TRANSACTION READ ONLY")

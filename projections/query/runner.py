@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.ipc
 
-from projections.errors import QUERY_ERRORS, QueriesBusy, QueryRefused, QueryTimedOut, QueryTooBig
+from projections.errors import QUERY_ERRORS, QueriesBusy, QueryRefused, QueryTimedOut, QueryTooBig, WarehouseReplaced
 from projections.query.exchange import Request, read_chunks, read_line, write_line
 from projections.query.forking import Forker
 from projections.reading import WarehouseReader
@@ -82,6 +82,15 @@ class QueryRunner:
 
         :raises QueryError: refused, failed, or stopped; the message is for whoever wrote the statement.
         """
+        try:
+            return self._run(sql, answer_format, parameters, max_rows)
+        except WarehouseReplaced:
+            # It was found before another one took its place, and closed before it was read.
+            return self._run(sql, answer_format, parameters, max_rows)
+
+    def _run(
+        self, sql: str, answer_format: str, parameters: list[Any] | dict[str, Any] | None, max_rows: int | None
+    ) -> Answer:
         deadline = time.monotonic() + self._settings.sql_deadline_s
         warehouse = self._find_warehouse()
         if warehouse is None:
