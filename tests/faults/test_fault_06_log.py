@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 _SILENCE_S = 60
 _ABSENCE_S = 5
 # What a busy machine adds to a deadline.
-_MARGIN_S = 6.0
+_MARGIN_S = 3.0
 # 384 MiB are offered at once; the door holds 192 MiB of bodies at most.
 _FLOOD_REQUESTS = 96
 _FLOOD_BODY_BYTES = 4 * 1024 * 1024
