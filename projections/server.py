@@ -16,8 +16,11 @@ from postcall.known_log.hold import Hold
 from postcall.pipeline import INSTANCE_ID
 from postcall.service import address_of
 from postcall.settings import Settings
-from projections.api.application import PrivateApi, build_application
+from projections.api.application import RouteFamily, build_application
 from projections.api.guard import Guard
+from projections.api.health import HealthApi
+from projections.api.replays import ReplayApi
+from projections.api.sql import SqlApi
 from projections.files import hold_warehouse
 from projections.opening import open_serving
 from projections.projector import Projector
@@ -58,12 +61,16 @@ async def serve(
     service = RunningService(
         private=f"http://{address_of(listener)}", instance=os.environ.get(INSTANCE_ID) or str(uuid4())
     )
-    api = PrivateApi(runner=runner, projector=projector, rebuild=rebuild, instance=service.instance)
+    families: list[RouteFamily] = [
+        SqlApi(runner=runner),
+        ReplayApi(projector=projector, rebuild=rebuild),
+        HealthApi(projector=projector, instance=service.instance),
+    ]
     with hold_warehouse(settings.data_dir), announced(settings.data_dir, service):
         try:
             await projector.open()
             await asyncio.to_thread(runner.open)
-            application = build_application(api, guard)
+            application = build_application(families, guard)
             async with serve_http(application, listener, drain_s=_DRAIN_S, on_end=stopping.set):
                 logger.info("SQL is served", extra={"action": "listening", "address": address_of(listener)})
                 await projector.run(stopping)
