@@ -1,5 +1,17 @@
 -- conversations: the sessions that share a conversation_id, as one row; a session without one stands alone.
+-- Which of them a session is, and whether the last, is in `calls` (`session_number`, `is_last_in_conversation`).
 -- over: sessions
+--
+-- columns:
+--   conversation_id  the shared id, or the session's own
+--   session_count    its sessions
+--   started_at       start of the first
+--   ended_at         end of the last
+--   duration_ms      of all sessions together
+--   turn_count       of all sessions together
+--   first_agent_id   agent of the first session
+--   from_number      caller of the first session
+--   session_ids      its sessions in order
 
 -- name: view
 SELECT

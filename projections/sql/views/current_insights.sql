@@ -1,6 +1,10 @@
--- current_insights: per session and analyzer the result to look at: of the winning transcript, by the greatest revision;
--- else the newest of an earlier transcript, marked stale.
+-- current_insights: one row per session and analyzer: the result for the session's present transcript by the greatest
+-- revision, else the newest of an earlier transcript, marked stale.
 -- over: insights, sessions
+--
+-- columns:
+--   state     `done`, or `empty` (done, nothing found)
+--   is_stale  the result is of an earlier transcript
 
 -- name: view
 SELECT

@@ -1,5 +1,21 @@
--- daily_metrics: one row per day of the reporting time zone, by the start of the session (or else when first seen).
+-- daily_metrics: one row per day, by the start of the session (or else when it was first seen), cut in the time zone
+-- `POSTCALL_REPORTING_TIMEZONE` (UTC unless set), never the reader's.
 -- over: calls
+--
+-- columns:
+--   day                  the day
+--   sessions             sessions that started on it
+--   conversations        conversations that they belong to
+--   ended_sessions       sessions that have an end
+--   duration_ms          of all sessions together
+--   average_duration_ms  per session that has one
+--   turns                turns of all transcripts
+--   recordings_stored    recordings in the store
+--   recordings_failed    recordings that we could not get
+--   summaries            sessions with a summary
+--   happy_sessions       sessions whose caller was happy by the end
+--   neutral_sessions     sessions whose caller was neutral
+--   frustrated_sessions  sessions whose caller was frustrated
 
 -- name: view
 SELECT

@@ -1,5 +1,12 @@
 -- insight_summary: the current results of the analyzer `summary`, with typed columns.
 -- over: current_insights
+--
+-- columns:
+--   summary        two sentences: what the caller wanted, and how the call ended
+--   intent         what the caller wanted
+--   follow_ups     what was promised for after the call
+--   customer_name  the caller's first name, if stated
+--   sentiment      how the caller felt by the end: `happy`, `neutral` or `frustrated`
 
 -- name: view
 SELECT
