@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
 from postcall.messages import Message, derive_id
-from postcall.topics import DECISIONS, Topic
+from postcall.topics import DECISIONS, Topic, events_topic
 
 #: What became of a dead letter: today's code got through the record, or a person let it be.
 Resolution = Literal["replayed", "dismissed"]
@@ -98,3 +100,32 @@ class ReplayFinished(ReplayDecision):
     requests: int
     absent: int
     spent_usd: Decimal
+
+
+Offsets = dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+
+
+class CutOver(BaseModel):
+    """Where the live stages of a generation begin, by partition."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: Of the deliveries, where `normalize` begins: what is before was derived again when the generation was made.
+    webhooks: Offsets
+    #: Of the generation's events, where `plan` begins: what is before was planned in the generation before.
+    events: Offsets
+
+
+class GenerationPromoted(Decision):
+    """A generation of events is the live one from now on."""
+
+    generation: Annotated[int, Field(ge=2, lt=10**9)]
+    cut_over: CutOver
+    at: AwareDatetime
+    #: How many deliveries were read, events derived and records set aside.
+    counts: dict[str, int]
+
+    @property
+    def subject(self) -> str:
+        """The topic of its events."""
+        return events_topic(self.generation).name

@@ -14,7 +14,14 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from postcall.dead_letters import RETRY_OF, DeadLetter, Retry
-from postcall.decisions import DeadLetterResolved, ReplayFinished, ReplayPaused, ReplaySelected, ReplayStarted
+from postcall.decisions import (
+    DeadLetterResolved,
+    GenerationPromoted,
+    ReplayFinished,
+    ReplayPaused,
+    ReplaySelected,
+    ReplayStarted,
+)
 from postcall.errors import UnreadableRecord
 from postcall.events import (
     ClientDataReceived,
@@ -62,6 +69,7 @@ _MESSAGE_TYPES: Final[tuple[type[Message], ...]] = (
     ReplayStarted,
     ReplayPaused,
     ReplayFinished,
+    GenerationPromoted,
 )
 #: Every type that a record of the log may have, by its CloudEvents name.
 MESSAGE_TYPES: Final[dict[str, type[Message]]] = {kind.__name__: kind for kind in _MESSAGE_TYPES}

@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 
 from postcall.errors import LogUnavailable
+from postcall.generations import may_have_later, read_generation
 from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
 from postcall.topics import STAGE_INPUTS, stage_group
@@ -23,20 +24,22 @@ class StageGroup:
 
 
 async def read_stage_groups(log: LogConnection) -> tuple[StageGroup, ...]:
-    """Ask the log; a group that nobody ever joined has no members.
+    """Ask the log for those of the live generation; a group that nobody ever joined has no members.
 
     :raises LogUnavailable: it does not answer.
     """
     async with open_admin(log) as admin:
         try:
-            return tuple([await _read_group(admin, stage) for stage in STAGE_INPUTS])
+            is_first = not may_have_later(await admin.list_topics())
+            live = 1 if is_first else (await read_generation(log)).number
+            return tuple([await _read_group(admin, stage, stage_group(stage, live)) for stage in STAGE_INPUTS])
         except KafkaError as error:
             raise LogUnavailable(f"The log at {log} does not answer: {error!r}.") from error
 
 
-async def _read_group(admin: AIOKafkaAdminClient, stage: str) -> StageGroup:
-    (response,) = await admin.describe_consumer_groups([stage_group(stage)])
+async def _read_group(admin: AIOKafkaAdminClient, stage: str, group: str) -> StageGroup:
+    (response,) = await admin.describe_consumer_groups([group])
     ((error_code, _name, state, _type, _protocol, members, *_),) = response.groups
     if error_code:
-        raise for_code(error_code)(stage_group(stage))
+        raise for_code(error_code)(group)
     return StageGroup(stage=stage, state=state, members=len(members))

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 #: The largest body accepted at the door, in bytes.
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -31,9 +32,18 @@ def events_topic(generation: int) -> Topic:
     return Topic(
         name=f"postcall.events-g{generation}",
         key="session id",
-        holds="vendor-neutral domain events, as JSON",
+        holds=f"vendor-neutral domain events of generation {generation}, as JSON",
         is_primary=False,
     )
+
+
+_EVENTS_NAME: Final = re.compile(r"postcall\.events-g([1-9][0-9]{0,8})")
+
+
+def generation_of(topic: str) -> int | None:
+    """The generation whose events a topic of this name holds; None = it holds others."""
+    match = _EVENTS_NAME.fullmatch(topic)
+    return int(match[1]) if match else None
 
 
 WEBHOOKS = Topic(
@@ -83,17 +93,30 @@ ALL_TOPICS: tuple[Topic, ...] = (
     DEAD_LETTERS,
 )
 
-#: What each stage consumes; `stage_group` names its consumer group.
+#: What each stage consumes in the first generation; `stage_input` knows the others.
 STAGE_INPUTS: dict[str, Topic] = {
     "normalize": WEBHOOKS,
     "plan": EVENTS,
     "recordings": RECORDING_REQUESTS,
     "insights": ANALYSIS_REQUESTS,
 }
+#: The stages that write or read the events of one generation; the others know of none.
+GENERATION_STAGES: Final = frozenset({"normalize", "plan"})
 
 
-def stage_group(stage: str) -> str:
-    """A stage's consumer group; it holds the generation where events are read, so the next one starts from zero."""
-    topic = STAGE_INPUTS[stage].name
-    events, _, generation = topic.partition("-g")
-    return f"postcall.{stage}-g{generation}" if events == "postcall.events" else f"postcall.{stage}"
+def topics_of(generation: int) -> tuple[Topic, ...]:
+    """All topics, with the events of this generation."""
+    return tuple(events_topic(generation) if topic is EVENTS else topic for topic in ALL_TOPICS)
+
+
+def stage_input(stage: str, generation: int = 1) -> Topic:
+    """What a stage consumes while this generation is the live one."""
+    topic = STAGE_INPUTS[stage]
+    return events_topic(generation) if topic is EVENTS else topic
+
+
+def stage_group(stage: str, generation: int = 1) -> str:
+    """A stage's consumer group. Where the stage is of a generation, so is the group: each begins at its own offsets."""
+    if STAGE_INPUTS[stage] is EVENTS or (stage in GENERATION_STAGES and generation > 1):
+        return f"postcall.{stage}-g{generation}"
+    return f"postcall.{stage}"

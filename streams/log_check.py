@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from postcall.errors import LogUnavailable
+from postcall.generations import watch_generation
 from postcall.known_log.acceptance import LOOK_INTERVAL_S
 from postcall.known_log.comparison import Finding, Memory, find_contradictions
 from postcall.known_log.hold import Hold, mismatch_of
@@ -30,6 +31,7 @@ from postcall.known_log.positions import ReadPosition
 from postcall.known_log.watch import WATCH_INTERVAL_S, prove_read, watch_log
 from postcall.known_log.witnesses import read_witnesses
 from postcall.log_connection import LogConnection
+from postcall.topics import topics_of
 from streams.errors import StageCrashed
 from streams.failures import describe_failure, is_dependency_failure, pause_after
 from streams.group_offsets import commit_for_group, read_committed
@@ -76,6 +78,13 @@ class LogCheck:
         """
         change = await watch_log(self._log, known, note_read=self._note_read, interval_s=self._watch_interval_s)
         raise StageCrashed(f"The log changed under the running stage: {change}. Looking at it again.")
+
+    async def until_replaced(self) -> NoReturn:
+        """Watch over the decisions while the stage works.
+
+        :raises GenerationReplaced: another generation of events is the live one.
+        """
+        await watch_generation(self._log, self._stage.generation.number)
 
     async def prove(self, known: LogIdentity) -> None:
         """Look once more before the end; see `prove_read`."""
@@ -128,7 +137,7 @@ class LogCheck:
         return _Look(log=log, committed=committed, findings=find_contradictions(memories, log, witnesses))
 
     async def _read_log(self) -> LogIdentity:
-        log = await read_identity(self._log)
+        log = await read_identity(self._log, [topic.name for topic in topics_of(self._stage.generation.number)])
         missing = [topic.name for topic in self._stage.follows if topic.name not in log.topics]
         if missing:
             raise LogUnavailable(f"the topic {missing[0]} is not there yet")
@@ -174,7 +183,8 @@ class LogCheck:
         start = found.partitions[partition].start
         known = None if look.is_other_log else self._stage.positions.find(topic, partition)
         if known is None or known.next_offset < start:
-            known = ReadPosition(topic=topic, partition=partition, next_offset=start)
+            begin = min(self._stage.generation.begin(topic, partition), found.partitions[partition].end)
+            known = ReadPosition(topic=topic, partition=partition, next_offset=max(start, begin))
         return replace(
             known, cluster_id=look.log.cluster_id, topic_id=found.topic_id, partition_count=len(found.partitions)
         )
@@ -211,7 +221,9 @@ class LogCheck:
     def _say_committed(self, look: _Look, offsets: dict[int, int]) -> None:
         facts = {"stage": self._stage.name, "offsets": ",".join(f"{p}:{offset}" for p, offset in offsets.items())}
         known = any(each.topic == self._stage.reads.name for each in self._stage.positions.all())
-        if look.is_other_log or not known:
+        if self._stage.generation.number > 1 and not known:
+            logger.info("Group begins where its generation does", extra={"action": "group_begun", **facts})
+        elif look.is_other_log or not known:
             gone = sum(offsets.values())
             logger.info(
                 "Group begins at the log's start; %d records before it are not there any more",

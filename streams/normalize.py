@@ -15,15 +15,17 @@ from postcall.errors import UnreadableRecord
 from postcall.log import encode
 from postcall.records import NewRecord, Record
 from postcall.sources.base import Source
+from postcall.topics import EVENTS, Topic
 
 # What writing an event raises for content that JSON or UTF-8 cannot hold: integers above 64 bits, lone surrogates,
 # nesting without end.
 _UNWRITABLE = (orjson.JSONEncodeError, PydanticSerializationError, UnicodeEncodeError, RecursionError)
 
 
-def normalize(record: Record, sources: Mapping[str, Source]) -> Sequence[NewRecord]:
+def normalize(record: Record, sources: Mapping[str, Source], *, topic: Topic = EVENTS) -> Sequence[NewRecord]:
     """The domain events of one delivery: none for a type that says nothing to us.
 
+    :param topic: where the events of the generation go.
     :raises UnreadableRecord: the delivery cannot be read as an event of its vendor.
     """
     delivery = RawDelivery.from_record(record)
@@ -34,7 +36,7 @@ def normalize(record: Record, sources: Mapping[str, Source]) -> Sequence[NewReco
         )
     try:
         return [
-            encode(event, source=delivery.source, time=delivery.received_at, causation=record.position)
+            encode(event, source=delivery.source, time=delivery.received_at, causation=record.position, topic=topic)
             for event in source.normalize(delivery)
         ]
     except _UNWRITABLE as error:

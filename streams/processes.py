@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from postcall.errors import PostcallError
+from postcall.errors import LogUnavailable, PostcallError
+from postcall.generations import Generation, read_generation
 from postcall.known_log.hold import Hold
+from postcall.log_connection import LogConnection
 from postcall.paused_stages import publish_pause
 from postcall.service import Lifeline
 from postcall.settings import Configuration, Settings, all_settings
 from postcall.supervisor import Child, StateChange, Supervisor, postcall_command
-from postcall.topics import STAGE_INPUTS
+from postcall.topics import GENERATION_STAGES, STAGE_INPUTS
 from streams.memory_limit import limit_memory
 from streams.quiet_libraries import quieten_libraries
 from streams.slots import hold_slot, slot_directory
 from streams.watchdog import Watchdog
 
+logger = logging.getLogger(__name__)
+
+_RETRY_PAUSE_S = 1.0
 # What Faust's thread may need to end by itself.
 _LEFTOVER_LIMIT_S = 0.5
 # Just before a supervisor would kill.
@@ -55,8 +62,12 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
     beside = [asyncio.create_task(_guard_stop(lifeline)), asyncio.create_task(Watchdog().keep())]
     exit_code = 1
     try:
+        generation = await _until_generation_known(name, settings.log, lifeline)
+        if generation is None:
+            exit_code = 0
+            return
         await run_stage(
-            build_stage(name, configuration, directory),
+            build_stage(name, configuration, directory, generation=generation),
             log=settings.log,
             directory=directory,
             on_ready=lifeline.ready,
@@ -74,6 +85,23 @@ async def _run_stage_in(slot: int, name: str, configuration: Configuration, life
         publish_pause(settings.data_dir, stage_name, None)
         # All that is ours is closed; whatever Faust's thread still does is not waited for.
         _exit_after(_LEFTOVER_LIMIT_S, exit_code)
+
+
+async def _until_generation_known(name: str, log: LogConnection, lifeline: Lifeline) -> Generation | None:
+    """The generation that a stage works in, once the log says it; None = it is to stop before."""
+    if name not in GENERATION_STAGES:
+        return Generation()
+    is_first = True
+    while not lifeline.stopping.is_set():
+        try:
+            return await read_generation(log)
+        except LogUnavailable as error:
+            if is_first:
+                logger.warning("Waiting for the log: %s", error, extra={"action": "log_awaited"})
+            is_first = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lifeline.stopping.wait(), _RETRY_PAUSE_S)
+    return None
 
 
 async def _guard_stop(lifeline: Lifeline) -> None:

@@ -21,6 +21,7 @@ from postcall.errors import PostcallError
 from postcall.known_log.hold import Hold
 from postcall.known_log.watch import WATCH_INTERVAL_S
 from postcall.log_connection import LogConnection
+from postcall.topics import GENERATION_STAGES
 from streams.assignments import Assignments
 from streams.breaker import Breaker, Pauses
 from streams.errors import StageCrashed
@@ -59,6 +60,7 @@ async def run_stage(
     :param hold: holds the stage, before it reads, while the log is not the one that it knows; None = that is raised.
     :param on_pause: called with the reason when the stage pauses, and with None when it goes on.
     :raises StageCrashed: its consumer failed, or the log became another one.
+    :raises GenerationReplaced: another generation of events than the stage's is the live one.
     :raises LogMismatch: the log is not the one that it knows, and nothing holds it.
     :raises PostcallError: the stage cannot run; says why.
     """
@@ -89,6 +91,8 @@ async def _consume(stage: Stage, check: LogCheck, build: _Build, on_ready: Calla
         assignments.listen(app)
         started = asyncio.Event()
         running = [intake.run(), assignments.follow(), check.until_changed(log), stage.tend()]
+        if stage.name in GENERATION_STAGES:
+            running.append(check.until_replaced())
         if stage.vigil is not None:
             running.append(stage.vigil.keep())
         # The app last: whatever ends first ends it too, and of several reasons the first is told.

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from postcall.dead_letters import ErrorClass
+from postcall.generations import Generation
 from postcall.records import Record
-from postcall.topics import STAGE_INPUTS, Topic, stage_group
+from postcall.topics import Topic, stage_group, stage_input
 from streams.breaker import Breaker
 from streams.journal import Journal
 from streams.kept_positions import KeptPositions
@@ -59,11 +60,13 @@ class Stage(ABC):
     journal: Journal
     #: Tells whether slow work pauses; None = there is none.
     breaker: Breaker | None = None
+    #: The generation of events that it works in; a stage that neither reads nor writes them is always in the first.
+    generation: Generation = Generation()
 
     @property
     def reads(self) -> Topic:
         """The topic that this stage consumes."""
-        return STAGE_INPUTS[self.name]
+        return stage_input(self.name, self.generation.number)
 
     @property
     def follows(self) -> tuple[Topic, ...]:
@@ -73,7 +76,7 @@ class Stage(ABC):
     @property
     def group(self) -> str:
         """The consumer group."""
-        return stage_group(self.name)
+        return stage_group(self.name, self.generation.number)
 
     async def open(self) -> None:  # noqa: B027 - not every stage holds something
         """Make ready, before anything is consumed.

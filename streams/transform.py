@@ -9,6 +9,7 @@ from pathlib import Path
 
 from postcall.dead_letters import ErrorClass
 from postcall.errors import UnreadableRecord
+from postcall.generations import Generation
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from streams.appender import Appender, require_fitting
@@ -32,16 +33,23 @@ Derive = Callable[[Record], Sequence[NewRecord]]
 class TransformStage(Stage):
     """Appends what a pure function derives. A record that cannot be read becomes a dead letter.
 
-    :param directory: where it keeps its positions.
+    :param directory: where it keeps its positions, those of each generation in a file of their own.
+    :param generation: the one whose events `derive` writes or reads.
     :raises StageFileUnusable: their file cannot be used.
     """
 
-    def __init__(self, name: str, derive: Derive, *, log: LogConnection, directory: Path) -> None:
+    def __init__(
+        self, name: str, derive: Derive, *, log: LogConnection, directory: Path, generation: Generation | None = None
+    ) -> None:
         self.name = name
+        self.generation = generation or Generation()
         self._derive = derive
         self._appender = Appender(log)
+        number = self.generation.number
         self._database = open_stage_file(
-            directory / f"{name}.sqlite3", schema=POSITIONS_SCHEMA + JOURNAL_SCHEMA, version=_SCHEMA_VERSION
+            directory / (f"{name}.sqlite3" if number == 1 else f"{name}-g{number}.sqlite3"),
+            schema=POSITIONS_SCHEMA + JOURNAL_SCHEMA,
+            version=_SCHEMA_VERSION,
         )
         self.positions = KeptPositions(self._database)
         self.journal = Journal(self._database)

@@ -16,9 +16,9 @@ async def check_groups(patient: Patient) -> AsyncIterator[Finding]:
     if not state.high_watermarks:
         yield Finding(check="groups", state="skipped", says="There is nothing to read yet.")
         return
-    members = await _count_members(patient, [stage_group(stage.stage) for stage in state.stages])
+    members = await _count_members(patient, [stage_group(stage.stage, state.generation) for stage in state.stages])
     for stage in state.stages:
-        group = stage_group(stage.stage)
+        group = stage_group(stage.stage, state.generation)
         readers = members.get(group, 0)
         says = f"{group}: {readers} member{'s' * (readers != 1)}, {stage.lag} records behind in {stage.topic}."
         if stage.lag and not readers:

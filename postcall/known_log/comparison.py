@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from postcall.known_log.identity import LogIdentity, OffsetRange, TopicIdentity
 from postcall.known_log.positions import ReadPosition
-from postcall.topics import ALL_TOPICS
+from postcall.topics import ALL_TOPICS, generation_of
 
 #: `records_lost`: the log begins after what was to be read next. `made_anew`: another log, or a shorter one.
 #: `copied`: the same records under other ids. `more_partitions`, `unequal_partitions`: a session may lie in two.
 Kind = Literal["records_lost", "made_anew", "copied", "more_partitions", "unequal_partitions"]
 
+_KEYED_BY_SESSION: Final = frozenset(topic.name for topic in ALL_TOPICS if topic.key == "session id")
 _GRAVEST_FIRST: Final[tuple[Kind, ...]] = ("made_anew", "records_lost", "more_partitions", "copied")
 
 
@@ -72,9 +73,9 @@ def compare(memory: Memory, log: LogIdentity, witness: str | None) -> Finding | 
 def find_unequal_partitions(log: LogIdentity) -> Finding | None:
     """Whether topics with the same key have different numbers of partitions."""
     counts = {
-        topic.name: len(log.topics[topic.name].partitions)
-        for topic in ALL_TOPICS
-        if topic.key == "session id" and topic.name in log.topics
+        name: len(topic.partitions)
+        for name, topic in log.topics.items()
+        if name in _KEYED_BY_SESSION or generation_of(name) is not None
     }
     if len(set(counts.values())) < 2:
         return None

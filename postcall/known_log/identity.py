@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +14,8 @@ from postcall.kafka import open_consumer
 from postcall.known_log.metadata import ClusterMetadata, read_metadata
 from postcall.log_connection import LogConnection
 from postcall.topics import ALL_TOPICS
+
+_TOPICS: Final = tuple(topic.name for topic in ALL_TOPICS)
 
 
 class OffsetRange(BaseModel):
@@ -55,12 +60,12 @@ class LogIdentity(BaseModel):
         return {name: len(topic.partitions) for name, topic in self.topics.items()}
 
 
-async def read_identity(log: LogConnection) -> LogIdentity:
-    """Ask the log what it is now, for all topics of ours that it has.
+async def read_identity(log: LogConnection, topics: Iterable[str] = _TOPICS) -> LogIdentity:
+    """Ask the log what it is now, for those of the topics that it has.
 
     :raises LogUnavailable: it does not answer.
     """
-    metadata = await read_metadata(log, [topic.name for topic in ALL_TOPICS])
+    metadata = await read_metadata(log, list(topics))
     if not metadata.topics:
         return LogIdentity(cluster_id=metadata.cluster_id, topics={})
     places = [

@@ -32,6 +32,7 @@ from postcall.log_diagnosis import explain_failure
 
 _NO_ID = UUID(int=0)
 _UNKNOWN_TOPIC = 3
+_PREFIX = "postcall."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +51,10 @@ class ClusterMetadata:
     topics: dict[str, TopicMetadata]
 
 
-async def read_metadata(log: LogConnection, topics: list[str]) -> ClusterMetadata:
+async def read_metadata(log: LogConnection, topics: list[str] | None) -> ClusterMetadata:
     """Ask the log for its identity and its topics'.
+
+    :param topics: which; None = all that are ours by name.
 
     :raises LogUnavailable: it cannot be spoken to; says why, and which setting to look at.
     """
@@ -73,7 +76,7 @@ async def read_metadata(log: LogConnection, topics: list[str]) -> ClusterMetadat
 def _read_topics(answers: list[dict[str, Any]]) -> dict[str, TopicMetadata]:
     topics = {}
     for answer in answers:
-        if answer["error_code"] == _UNKNOWN_TOPIC:
+        if answer["error_code"] == _UNKNOWN_TOPIC or not answer["topic"].startswith(_PREFIX):
             continue
         if answer["error_code"]:
             raise for_code(answer["error_code"])(answer["topic"])
@@ -155,12 +158,15 @@ class _MetadataRequest_v12(RequestStruct):  # type: ignore[misc]  # noqa: N801 -
 class _IdentityRequest(Request[MetadataRequest_v5 | _MetadataRequest_v12]):  # type: ignore[misc]  # as above
     API_KEY = 3
 
-    def __init__(self, topics: list[str]) -> None:
+    def __init__(self, topics: list[str] | None) -> None:
         self._topics = topics
 
     def build(
         self, request_struct_class: type[MetadataRequest_v5 | _MetadataRequest_v12]
     ) -> MetadataRequest_v5 | _MetadataRequest_v12:
         if issubclass(request_struct_class, _MetadataRequest_v12):
-            return request_struct_class([(_NO_ID, topic, {}) for topic in self._topics], False, False, {})
+            topics: list[tuple[UUID, str, dict[int, bytes]]] | None = None
+            if self._topics is not None:
+                topics = [(_NO_ID, topic, {}) for topic in self._topics]
+            return request_struct_class(topics, False, False, {})
         return request_struct_class(self._topics, False)

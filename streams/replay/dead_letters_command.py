@@ -14,6 +14,7 @@ import typer
 from postcall.commands.printing import print_json, print_table
 from postcall.embedded_log import reached_log
 from postcall.errors import UsageError
+from postcall.generations import read_generation
 from postcall.settings import Configuration
 from postcall.warehouse_queries import query_warehouse
 from streams.replay.dead_letters_display import COLUMNS, count_rows, report_facts, report_lines, shown
@@ -78,8 +79,8 @@ def _run(letters: Sequence[OpenLetter], configuration: Configuration, options: R
 async def _replay(
     letters: Sequence[OpenLetter], configuration: Configuration, options: ReplayOptions, on_progress: OnProgress
 ) -> Counter[Fate]:
-    retrial = Retrial.of_today(configuration)
     async with reached_log(configuration) as log:
+        retrial = Retrial.of_today(configuration, generation=(await read_generation(log)).number)
         if options.is_dismissal:
             return await dismiss_letters(letters, log=log, on_progress=on_progress)
         return await retry_letters(letters, retrial, log=log, on_progress=on_progress)

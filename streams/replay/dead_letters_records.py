@@ -32,7 +32,7 @@ async def read_pointed_at(
     :param letters: in the order of their records.
     :raises LogUnavailable: the log does not answer.
     """
-    identity = await read_identity(log)
+    identity = await read_identity(log, dict.fromkeys(letter.position.topic for letter in letters))
     try:
         async with open_consumer(log, max_fetch_bytes=_FETCH_BYTES) as consumer:
             for place, group in groupby(letters, key=_partition_of):

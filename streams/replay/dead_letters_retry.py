@@ -50,12 +50,12 @@ class Retrial:
     derivations: dict[str, Derive] = field(default_factory=dict)
 
     @classmethod
-    def of_today(cls, configuration: Configuration) -> Retrial:
-        """With this release's code and these settings.
+    def of_today(cls, configuration: Configuration, *, generation: int = 1) -> Retrial:
+        """With this release's code and these settings, in the live generation of events.
 
         :raises SettingsError: a setting cannot be used.
         """
-        return cls(derivations={stage: build(configuration) for stage, build in DERIVATIONS.items()})
+        return cls(derivations={stage: build(configuration, generation) for stage, build in DERIVATIONS.items()})
 
     def retry(self, letter: OpenLetter, record: Record | None) -> Retried:
         """Try the record of a letter again; None = the log does not have it."""

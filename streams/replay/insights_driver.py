@@ -19,7 +19,7 @@ from postcall.log import encode, open_record
 from postcall.log_connection import LogConnection
 from postcall.records import NewRecord, Record
 from postcall.requests import AnalyzeSession
-from postcall.topics import ANALYSIS_BACKFILL, EVENTS
+from postcall.topics import ANALYSIS_BACKFILL, generation_of
 from streams.appender import Appender
 from streams.plan import ask_for_analyses
 from streams.replay.runs import Run, RunLedger
@@ -86,7 +86,8 @@ class InsightsDriver:
     async def _missing(self) -> AsyncGenerator[list[_Asked], None]:
         """The requests that are to be asked for, found in the events up to where they ended as the run began."""
         left = dict(self.run.work)
-        ends = {EVENTS.name: self.run.started.ends[EVENTS.name]}
+        # Of the generation that was live when the run began: what was selected is found there.
+        ends = {topic: marks for topic, marks in self.run.started.ends.items() if generation_of(topic)}
         async with aclosing(read_up_to(self._log, ends)) as batches:
             async for records in batches:
                 yield [asked for record in records for asked in self._find(record, left)]

@@ -17,10 +17,11 @@ from uuid_utils.compat import uuid7
 from postcall.commands.printing import print_json
 from postcall.decisions import ReplayFinished, ReplayPaused, ReplayStarted
 from postcall.errors import LogUnavailable, UsageError
+from postcall.generations import read_generation
 from postcall.log_connection import LogConnection
 from postcall.settings import Settings
 from postcall.stage_groups import read_stage_groups
-from postcall.topics import ANALYSIS_BACKFILL, EVENTS, INSIGHTS
+from postcall.topics import ANALYSIS_BACKFILL, INSIGHTS
 from streams.appender import Appender
 from streams.replay.insights_cost import Estimate
 from streams.replay.insights_display import result_facts, result_lines, shown
@@ -60,7 +61,8 @@ async def start_and_drive(
     :raises LogUnavailable: the log does not answer, or stopped answering.
     """
     # Later than what the warehouse has read: each record that it spoke of lies before.
-    ends = await read_ends(log, [EVENTS, ANALYSIS_BACKFILL, INSIGHTS])
+    events = (await read_generation(log)).topic
+    ends = await read_ends(log, [events, ANALYSIS_BACKFILL, INSIGHTS])
     started = ReplayStarted(
         run_id=UUID(str(uuid7())),
         stage=_STAGE,
