@@ -18,6 +18,8 @@ from projections.running import RunningService, find_service
 from projections.settings import QuerySettings
 
 AnswerFormat = Literal["json", "csv"]
+#: Values for `?` in their order, or for `$name` by name.
+Parameters = list[Any] | dict[str, Any] | None
 #: Beyond a query's own deadline: its process has to be killed, and its answer brought here.
 _GRACE_S: Final = 10.0
 
@@ -47,26 +49,30 @@ def query_rows(sql: str, configuration: Configuration) -> list[dict[str, Any]]:
 
 
 def run_query(
-    sql: str, answer_format: AnswerFormat, *, settings: Settings, query_settings: QuerySettings
+    sql: str,
+    answer_format: AnswerFormat,
+    *,
+    settings: Settings,
+    query_settings: QuerySettings,
+    parameters: Parameters = None,
 ) -> QueryResult:
     """Run a statement on the warehouse of a data directory, whoever has it open.
 
     :raises QueryError: the statement was refused, failed, or was stopped.
     :raises ProjectionError: there is no warehouse, or nobody answers.
     """
+    body = {"sql": sql, "format": answer_format, "parameters": parameters}
     service = find_service(settings.data_dir)
     if service is None:
-        return _run_here(sql, answer_format, settings=settings, query_settings=query_settings)
-    return _ask(service, sql, answer_format, settings=settings, deadline_s=query_settings.sql_deadline_s)
+        return _run_here(body, settings=settings, query_settings=query_settings)
+    return _ask(service, body, settings=settings, deadline_s=query_settings.sql_deadline_s)
 
 
-def _run_here(
-    sql: str, answer_format: AnswerFormat, *, settings: Settings, query_settings: QuerySettings
-) -> QueryResult:
+def _run_here(query: dict[str, Any], *, settings: Settings, query_settings: QuerySettings) -> QueryResult:
     warehouse = open_read_only(settings.data_dir, reporting_timezone=settings.reporting_timezone)
     runner = QueryRunner(lambda: warehouse, query_settings)
     try:
-        answer = runner.run(sql, answer_format=answer_format)
+        answer = runner.run(query["sql"], answer_format=query["format"], parameters=query["parameters"])
         body = b"".join(answer.chunks())
         return QueryResult(body=body, row_count=answer.row_count, is_truncated=answer.is_truncated)
     finally:
@@ -74,16 +80,14 @@ def _run_here(
         warehouse.close()
 
 
-def _ask(
-    service: RunningService, sql: str, answer_format: AnswerFormat, *, settings: Settings, deadline_s: float
-) -> QueryResult:
+def _ask(service: RunningService, query: dict[str, Any], *, settings: Settings, deadline_s: float) -> QueryResult:
     headers = {"authorization": f"Bearer {settings.private_token}"} if settings.private_token else {}
     try:
         with httpx.Client(
             base_url=service.private, headers=headers, timeout=2 * deadline_s + _GRACE_S, trust_env=False
         ) as client:
             _check_instance(client, service, settings.data_dir)
-            response = client.post("/v1/sql", json={"sql": sql, "format": answer_format})
+            response = client.post("/v1/sql", json=query)
     except httpx.HTTPError as error:
         raise ProjectionError(f"The pipeline at {service.private} does not answer SQL: {error}.") from error
     if response.status_code != 200:
