@@ -93,6 +93,26 @@ def replay_insights(  # noqa: PLR0913, PLR0917 - each is an option
         resume_replay(resume, configuration, options)
 
 
+@replay.command("events")
+def replay_events(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only derive and compare; then leave all as it is.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
+) -> None:
+    """Derive all events again with today's normalizer, show what would differ, and switch to them, or leave."""
+    from postcall.settings import Configuration
+    from streams.replay.events_command import ReplayOptions
+    from streams.replay.events_command import replay_events as replay_all
+
+    # A log that is started only for this takes any port, and speaks up only when something is wrong.
+    configuration = Configuration.load(data_dir=data_dir, kafka=kafka, broker_port=0, log_level="WARNING")
+    replay_all(configuration, ReplayOptions(is_dry_run=dry_run, is_confirmed=yes, as_json=as_json))
+
+
 @replay.command("dead-letters")
 def replay_dead_letters(
     where: Annotated[
