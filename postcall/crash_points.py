@@ -24,6 +24,12 @@ CrashPoint = Literal[
     "after_append_before_ack",
     # What dead letters led to is durable, and they are still open.
     "after_derived_before_decision",
+    # A transaction of the warehouse is about to be durable; is durable, and nobody was told.
+    "before_commit",
+    "after_commit",
+    # Another warehouse is whole, and the one before it still serves; serves, and nobody was told.
+    "before_switch",
+    "after_switch",
 ]
 CRASH_POINTS: Final[tuple[CrashPoint, ...]] = get_args(CrashPoint)
 

@@ -6,8 +6,8 @@ Opening happens in SQL; here only headers are read, and records that cannot be o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
@@ -17,12 +17,11 @@ from postcall.errors import UnreadableRecord
 from postcall.log import MESSAGE_TYPES
 from postcall.records import Position
 from postcall.topics import WEBHOOKS
-from projections.sql_files import INPUT_TOPICS
+from projections.definitions import INPUT_TABLES, input_of
 
-_INPUTS_BY_TOPIC: Final = {topic: name for name, topic in INPUT_TOPICS.items()}
-_TYPES_BY_TOPIC: Final[dict[str, frozenset[str]]] = {
-    topic: frozenset(name for name, kind in MESSAGE_TYPES.items() if kind.topic.name == topic)
-    for topic in INPUT_TOPICS.values()
+_TYPES_BY_INPUT: Final[dict[str, frozenset[str]]] = {
+    each: frozenset(name for name, kind in MESSAGE_TYPES.items() if input_of(kind.topic.name) == each)
+    for each in INPUT_TABLES
 }
 
 BATCH_SCHEMA: Final = pa.schema(
@@ -63,13 +62,13 @@ class SetAside:
     reason: str
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a batch takes one partition."""
+    """How far a batch takes one partition, from which record on."""
 
+    first_offset: int
     next_offset: int
     record_checksum: str
-    set_aside: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +77,12 @@ class Batch:
 
     table: pa.Table
     progress: dict[tuple[str, int], Progress]
-    set_aside: list[SetAside] = field(default_factory=list)
+    set_aside: Sequence[SetAside] = ()
 
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The inputs whose partitions this batch takes further."""
-        return frozenset(_INPUTS_BY_TOPIC[topic] for topic, _ in self.progress)
+    @classmethod
+    def empty(cls) -> Batch:
+        """One without records."""
+        return cls(table=BATCH_SCHEMA.empty_table(), progress={})
 
     @property
     def kinds(self) -> set[tuple[str, str]]:
@@ -91,34 +90,50 @@ class Batch:
         pairs = self.table.select(["input", "type"]).group_by(["input", "type"]).aggregate([]).to_pydict()
         return set(zip(pairs["input"], pairs["type"], strict=True))
 
+    def after(self, offsets: Mapping[tuple[str, int], int]) -> Batch:
+        """What of it is not before these offsets."""
+        progress = {place: each for place, each in self.progress.items() if each.next_offset > offsets.get(place, 0)}
+        if all(each.first_offset >= offsets.get(place, 0) for place, each in self.progress.items()):
+            return self
+        places = self.table.select(["kafka_topic", "kafka_partition", "kafka_offset"]).to_pydict()
+        kept = [
+            number
+            for number, (topic, partition, offset) in enumerate(zip(*places.values(), strict=True))
+            if offset >= offsets.get((topic, partition), 0)
+        ]
+        refused = [
+            each
+            for each in self.set_aside
+            if each.position.offset >= offsets.get((each.position.topic, each.position.partition), 0)
+        ]
+        return Batch(table=self.table.take(pa.array(kept, pa.int64())), progress=progress, set_aside=refused)
+
 
 def build_batch(records: Iterable[LogRecord]) -> Batch:
-    """Make a batch; the records of a partition must come in the order of their offsets."""
+    """Make a batch; the records of a partition must come in the order of their offsets, and count once."""
     rows: list[tuple[Any, ...]] = []
     set_aside: list[SetAside] = []
+    first: dict[tuple[str, int], int] = {}
     last: dict[tuple[str, int], LogRecord] = {}
     for record in records:
-        last[record.topic, record.partition] = record
+        place = record.topic, record.partition
+        if place in last and record.offset <= last[place].offset:
+            continue
+        first.setdefault(place, record.offset)
+        last[place] = record
         try:
             rows.append(_delivery_row(record) if record.topic == WEBHOOKS.name else _message_row(record))
         except UnreadableRecord as error:
             set_aside.append(SetAside(position=_position(record), reason=str(error)))
     progress = {
-        place: Progress(next_offset=record.offset + 1, record_checksum=record_checksum(record))
+        place: Progress(
+            first_offset=first[place], next_offset=record.offset + 1, record_checksum=record_checksum(record)
+        )
         for place, record in last.items()
     }
     columns = list(zip(*rows, strict=True)) or [()] * len(BATCH_SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, BATCH_SCHEMA, strict=True)]
-    batch = Batch(table=pa.Table.from_arrays(arrays, schema=BATCH_SCHEMA), progress=progress)
-    note_set_aside(batch, set_aside)
-    return batch
-
-
-def note_set_aside(batch: Batch, set_aside: Iterable[SetAside]) -> None:
-    """Count records of this batch as set aside."""
-    for refused in set_aside:
-        batch.set_aside.append(refused)
-        batch.progress[refused.position.topic, refused.position.partition].set_aside += 1
+    return Batch(table=pa.Table.from_arrays(arrays, schema=BATCH_SCHEMA), progress=progress, set_aside=set_aside)
 
 
 def _delivery_row(record: LogRecord) -> tuple[Any, ...]:
@@ -142,9 +157,10 @@ def _delivery_row(record: LogRecord) -> tuple[Any, ...]:
 
 
 def _message_row(record: LogRecord) -> tuple[Any, ...]:
+    name = input_of(record.topic)
     headers = _headers(record)
     kind = headers.get("ce_type")
-    if kind not in _TYPES_BY_TOPIC[record.topic]:
+    if name is None or kind not in _TYPES_BY_INPUT[name]:
         raise UnreadableRecord("Its ce_type is none that belongs into this topic.")
     if "key-id" in headers or record.value is None:
         raise UnreadableRecord("Its value is sealed, or missing.")
@@ -153,7 +169,7 @@ def _message_row(record: LogRecord) -> tuple[Any, ...]:
     except UnicodeDecodeError:
         raise UnreadableRecord("Its value is not UTF-8.") from None
     return (
-        _INPUTS_BY_TOPIC[record.topic],
+        name,
         record.topic,
         record.partition,
         record.offset,

@@ -69,7 +69,7 @@ def run_query(
 
 
 def _run_here(query: dict[str, Any], *, settings: Settings, query_settings: QuerySettings) -> QueryResult:
-    warehouse = open_read_only(settings.data_dir, reporting_timezone=settings.reporting_timezone)
+    warehouse = open_read_only(settings.data_dir)
     runner = QueryRunner(lambda: warehouse, query_settings)
     try:
         answer = runner.run(query["sql"], answer_format=query["format"], parameters=query["parameters"])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from postcall.commands.new import new
 from postcall.commands.replay import replay
 from postcall.options import AsJson, DataDir, Kafka, ListenFd
 
@@ -39,7 +40,7 @@ def projections(
     from postcall.service import Lifeline, open_listener, run_service
     from postcall.settings import Configuration, Settings
     from projections.server import serve
-    from projections.settings import QuerySettings
+    from projections.settings import QuerySettings, WarehouseSettings
 
     configuration = Configuration.load(
         data_dir=data_dir, kafka=kafka, private_host=private_host, private_port=private_port
@@ -51,6 +52,7 @@ def projections(
         with open_listener(settings.private_host, settings.private_port, inherited_fd=listen_fd) as listener:
             await serve(
                 settings,
+                configuration.read(WarehouseSettings),
                 query_settings,
                 listener,
                 on_ready=lifeline.ready,
@@ -112,11 +114,34 @@ def _print_rows(body: bytes, output: Format) -> None:
 
 
 @replay.command("projections")
-def replay_projections(data_dir: DataDir = None, kafka: Kafka = None, as_json: AsJson = False) -> None:
+def replay_projections(
+    only: Annotated[str | None, typer.Option(help="Make this one again, and leave the others.")] = None,
+    accept_fewer: Annotated[
+        bool, typer.Option("--accept-fewer", help="Let the new tables serve also where they have fewer rows.")
+    ] = False,
+    data_dir: DataDir = None,
+    kafka: Kafka = None,
+    as_json: AsJson = False,
+) -> None:
     """Make all tables again from the log's beginning, while the old ones serve; then switch."""
-    from postcall.settings import Configuration, Settings
+    from postcall.settings import Configuration
+    from projections.api.replays import ReplayRequest
     from projections.replaying import replay_and_report
 
     # A log that is started only for this takes any port, and speaks up only when something is wrong.
     configuration = Configuration.load(data_dir=data_dir, kafka=kafka, broker_port=0, log_level="WARNING")
-    replay_and_report(configuration, configuration.read(Settings), as_json=as_json)
+    replay_and_report(configuration, ReplayRequest(only=only, accepts_fewer=accept_fewer), as_json=as_json)
+
+
+@new.command("projection")
+def new_projection(
+    name: Annotated[str, typer.Argument(help="The name of its table: lower-case letters, digits and _.")],
+) -> None:
+    """Write a SQL file that fills a table of your own from the log; change it, and the table is made again."""
+    from postcall.settings import Configuration
+    from projections.new_projection import write_projection
+    from projections.settings import WarehouseSettings
+
+    path = write_projection(name, Configuration.load().read(WarehouseSettings).projections_dir)
+    typer.echo(f"{path} is written: a running pipeline takes it up at once, and again whenever you save it.")
+    typer.echo(f'Then ask: postcall sql "FROM {name} LIMIT 5"')

@@ -25,6 +25,23 @@ class WarehouseDamaged(ProjectionError):
     """The warehouse's file cannot be read."""
 
 
+class BrokenSqlFile(ProjectionError):
+    """A file of SQL cannot be used: which, in which line, and what the engine says."""
+
+    def __init__(self, *, path: str, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path = path
+        self.line = line
+
+
+class ProjectionStopped(ProjectionError):
+    """The statements of a user's projection failed on what is in the log."""
+
+    def __init__(self, projection: str, fault: BrokenSqlFile) -> None:
+        super().__init__(str(fault))
+        self.projection = projection
+
+
 class QueryError(ProjectionError):
     """A query gave no rows. `code` is for programs; `position` counts characters of the statement from 0."""
 

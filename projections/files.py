@@ -76,6 +76,12 @@ def set_aside(path: Path, *, reason: Literal["corrupt", "other-log"]) -> Path:
     return target
 
 
+def size_bytes(path: Path) -> int:
+    """What a warehouse takes of the disk; 0 where there is none."""
+    parts = (path.with_name(path.name + suffix) for suffix in ("", ".wal"))
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
 def remove(path: Path) -> None:
     """Delete a warehouse that has been replaced."""
     for suffix in ("", ".wal"):

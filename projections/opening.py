@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from projections.definitions import SHIPPED_ONLY, DefinitionsSource
 from projections.errors import WarehouseDamaged
 from projections.files import make_serving, next_path, remove, serving_path, set_aside
 from projections.warehouse import Warehouse
@@ -12,15 +13,15 @@ from projections.warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 
-def open_serving(data_dir: Path, *, reporting_timezone: str) -> Warehouse:
-    """Open the serving warehouse, or an empty one where there is none, it is damaged, or its rows are outdated.
+def open_serving(data_dir: Path, *, reporting_timezone: str, source: DefinitionsSource = SHIPPED_ONLY) -> Warehouse:
+    """Open the serving warehouse, or an empty one where there is none, it is damaged, or its layout is outdated.
 
     :raises WarehouseHeld: another process has it open.
     """
     path = serving_path(data_dir)
-    is_new = not path.exists()
+    is_new, definitions = not path.exists(), source.load()
     try:
-        warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
+        warehouse = Warehouse(path, definitions, reporting_timezone=reporting_timezone)
     except WarehouseDamaged as error:
         moved = set_aside(path, reason="corrupt")
         logger.error(
@@ -28,33 +29,31 @@ def open_serving(data_dir: Path, *, reporting_timezone: str) -> Warehouse:
             error,
             extra={"action": "quarantined", "moved_to": moved.name},
         )
-        warehouse = Warehouse(path, reporting_timezone=reporting_timezone)
+        warehouse = Warehouse(path, definitions, reporting_timezone=reporting_timezone)
     if not warehouse.is_current:
-        warehouse = _replace(warehouse, path, reporting_timezone)
+        warehouse = _replace(warehouse, path)
     elif is_new:
         make_serving(path)
     return warehouse
 
 
-def _replace(outdated: Warehouse, path: Path, reporting_timezone: str) -> Warehouse:
+def _replace(outdated: Warehouse, path: Path) -> Warehouse:
     logger.warning(
         "Warehouse is of another release, making it again from the log",
         extra={"action": "rebuild_started", "file": path.name},
     )
     outdated.close()
-    successor = next_path(path)
-    remove(successor)
-    warehouse = Warehouse(successor, reporting_timezone=reporting_timezone)
-    make_serving(successor)
+    warehouse = open_successor(outdated)
+    make_serving(Path(warehouse.path))
     remove(path)
     return warehouse
 
 
 def open_successor(known: Warehouse) -> Warehouse:
-    """An empty warehouse beside one that was made from another log."""
+    """An empty warehouse beside one whose rows are of no use."""
     successor = next_path(Path(known.path))
     remove(successor)
-    return Warehouse(successor, reporting_timezone=known.reporting_timezone)
+    return Warehouse(successor, known.definitions, reporting_timezone=known.reporting_timezone)
 
 
 def retire(known: Warehouse, successor: Warehouse) -> None:

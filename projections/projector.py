@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import duckdb
@@ -25,8 +26,12 @@ from postcall.known_log.hold import Hold, mismatch_of
 from postcall.known_log.identity import LogIdentity
 from postcall.known_log.watch import WATCH_INTERVAL_S, prove_read, watch_log
 from postcall.log_connection import LogConnection
-from projections.batch import Batch, build_batch
-from projections.errors import WarehouseDamaged
+from projections.batch import Batch
+from projections.builds import Build, of_builds, split_by_place
+from projections.checkpoints import Checkpoint, Place
+from projections.definitions import SHIPPED_ONLY, DefinitionsSource
+from projections.errors import QueriesBusy, WarehouseDamaged
+from projections.following import LARGE_BATCH_RECORDS, apply_and_time, follow
 from projections.log_reader import LogReader, look_at_log, open_reader
 from projections.opening import open_successor, retire
 from projections.warehouse import Warehouse
@@ -34,13 +39,10 @@ from projections.warehouse import Warehouse
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: At most this many records are applied together; more makes no rebuild quicker, and takes memory.
-MAX_BATCH_RECORDS: Final = 20_000
-#: From here on a batch is worth building while the one before is still being applied.
-_LARGE_BATCH_RECORDS: Final = 2_000
-_FETCH_TIMEOUT_MS: Final = 500
-#: While the writer is at work, the log is asked this often: each answer is a request of all partitions.
-_GATHER_PAUSE_S: Final = 0.03
+#: Of what is made beside the tables that live rows go into, so that these need not wait long for the writer.
+_BESIDE_BATCH_RECORDS: Final = 5_000
+#: How often the user's folder is looked at.
+_STAMP_INTERVAL_S: Final = 1.0
 _RETRY_PAUSE_S: Final = 1.0
 
 State = Literal["waiting for the log", "reading", "held"]
@@ -50,21 +52,27 @@ State = Literal["waiting for the log", "reading", "held"]
 class ProjectorStatus:
     """What the projector is at.
 
-    :param unread: counts records that the log has and the warehouse has not; None while it does not read.
+    :param unread: counts records that the log has and the warehouse has not; None while that is not known.
     :param gone: counts records that were in the log once, and are not there any more.
     :param reason: why it is held.
+    :param catching_up: of the projections that are being made, how many records they have not read.
+    :param stopped: of a user's files that are not used or have failed, why, by name.
     """
 
     state: State
     unread: int | None = None
     gone: int = 0
     reason: str | None = None
+    catching_up: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
 
 
 class Projector:
     """Keeps the warehouse that `open_warehouse` opens in step with the log.
 
     :param on_reading: called each time the log has been opened.
+    :param source: of the definitions that `open_warehouse` uses; a change of its files is taken up at once.
+    :param limit: the offsets up to which it reads, by partition; None = as far as the log goes.
     :param hold: holds the projector while the log is not the one that the warehouse was made from; None = it is raised.
     """
 
@@ -75,6 +83,8 @@ class Projector:
         *,
         on_reading: Callable[[], None],
         hold: Hold | None = None,
+        source: DefinitionsSource = SHIPPED_ONLY,
+        limit: Mapping[Place, int] | None = None,
         watch_interval_s: float = WATCH_INTERVAL_S,
     ) -> None:
         self._log = log
@@ -87,6 +97,15 @@ class Projector:
         self._reader: LogReader | None = None
         self._gone = 0
         self._is_replaced = False
+        self._is_to_regroup = False
+        self._is_between = False
+        self._source = source
+        self._limit = limit
+        self._stamp: object = None
+        self._next_stamp_at = 0.0
+        #: Of a user's projections whose statements failed: which statements, and why.
+        self._stopped: dict[str, tuple[str, str]] = {}
+        self._catching_up: dict[str, LogReader] = {}
 
     @property
     def warehouse(self) -> Warehouse | None:
@@ -97,6 +116,26 @@ class Projector:
         """Open the warehouse, so that it can be read before the log is there."""
         self._warehouse = await self._in_writer(self._open_warehouse)
 
+    async def begin_build(self, projection: str) -> int:
+        """Make a projection from the log's beginning, beside its present tables, and let it then take their place.
+
+        :returns: the number of its build.
+
+        :raises QueriesBusy: the warehouse is being opened.
+        :raises BrokenSqlFile: the statements of its file do not work.
+        """
+        if self._warehouse is None:
+            raise QueriesBusy("The warehouse is being opened. Try again in a moment.")
+        self._stopped.pop(projection, None)
+        build = await self._in_writer(partial(self._warehouse.begin_build, projection))
+        self._is_to_regroup = True
+        return build.number
+
+    def serves(self, projection: str, number: int) -> bool:
+        """Whether this build of a projection is the one that people see."""
+        builds = self._warehouse.builds if self._warehouse is not None else ()
+        return any(build.key == (projection, number) and build.is_serving for build in builds)
+
     def reopen(self) -> None:
         """Another warehouse serves now: finish the batch at hand, and go on with that one."""
         self._is_replaced = True
@@ -104,9 +143,17 @@ class Projector:
     async def read_status(self) -> ProjectorStatus:
         """What the projector is at."""
         if self._reader is not None:
-            return ProjectorStatus(state="reading", unread=await self._reader.count_unread(), gone=self._gone)
+            return ProjectorStatus(
+                state="reading",
+                unread=await self._reader.count_unread(),
+                gone=self._gone,
+                catching_up={name: await reader.count_unread() for name, reader in self._catching_up.items()},
+                stopped=self._reasons(),
+            )
         if self._hold is not None and self._hold.reason is not None:
             return ProjectorStatus(state="held", reason=self._hold.reason)
+        if self._is_between:
+            return ProjectorStatus(state="reading", gone=self._gone)
         return ProjectorStatus(state="waiting for the log")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -119,6 +166,7 @@ class Projector:
             try:
                 await self._read_log(stopping)
             except LogUnavailable as error:
+                self._is_between = False
                 if not has_complained:
                     logger.warning("Waiting for the log: %s", error, extra={"action": "log_missed"})
                 has_complained = True
@@ -130,8 +178,20 @@ class Projector:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), self._pause_s())
 
+    def _reasons(self) -> dict[str, str]:
+        """Why some of a user's files have no rows, or no new ones, by name."""
+        if self._warehouse is None:
+            return {}
+        definitions = self._warehouse.definitions
+        failed = {
+            name: reason
+            for name, (fingerprint, reason) in self._stopped.items()
+            if definitions.fingerprints.get(name) == fingerprint
+        }
+        return failed | {Path(refusal.path).stem: str(refusal) for refusal in definitions.refusals}
+
     def _pause_s(self) -> float:
-        if self._is_replaced:
+        if self._is_replaced or self._is_to_regroup or self._have_files_changed():
             return 0
         is_held = self._hold is not None and self._hold.reason is not None
         return LOOK_INTERVAL_S if is_held else _RETRY_PAUSE_S
@@ -148,25 +208,131 @@ class Projector:
             return
         if self._is_replaced:
             await self._switch()
+        await self._adopt(self._warehouse)
         log = await self._look(self._warehouse)
         if log is None:
             return
-        warehouse = self._warehouse
+        warehouse, self._is_to_regroup = self._warehouse, False
         checkpoints = await self._in_writer(partial(warehouse.settle, log))
-        async with open_reader(self._log, checkpoints) as reader:
-            self._reader = reader
+        note_read = partial(self._note_read, warehouse)
+        watch = asyncio.create_task(watch_log(self._log, log, note_read=note_read, interval_s=self._watch_interval_s))
+        watch.add_done_callback(lambda _: ending.set())
+        ending = asyncio.Event()
+
+        def is_to_end() -> bool:
+            is_changing = self._is_replaced or self._is_to_regroup or self._have_files_changed()
+            return stopping.is_set() or ending.is_set() or is_changing
+
+        try:
+            await self._follow(warehouse, checkpoints, is_to_end, ending)
+            await prove_read(self._log, log, note_read=note_read)
+            self._is_between = True
+        finally:
+            watch.cancel()
+
+    async def _follow(
+        self,
+        warehouse: Warehouse,
+        checkpoints: Sequence[Checkpoint],
+        is_to_end: Callable[[], bool],
+        ending: asyncio.Event,
+    ) -> None:
+        """Follow the log with what is at its front and, apart from that, with what has to catch up."""
+        live, behind = split_by_place(self._going(warehouse), checkpoints)
+        if not behind:
+            await self._stay_live(warehouse, live, checkpoints, is_to_end)
+            return
+        catching_up = asyncio.create_task(self._catch_up(warehouse, behind, checkpoints, is_to_end))
+        catching_up.add_done_callback(lambda _: ending.set())
+        try:
+            await self._stay_live(warehouse, live, checkpoints, is_to_end)
+        finally:
+            ending.set()
+            await catching_up
+
+    async def _stay_live(
+        self,
+        warehouse: Warehouse,
+        builds: Collection[Build],
+        checkpoints: Sequence[Checkpoint],
+        is_to_end: Callable[[], bool],
+    ) -> None:
+        """Keep builds in step with the log, for as long as nothing is to change."""
+        async with open_reader(self._log, of_builds(builds, checkpoints), limit=self._limit) as reader:
+            self._reader, self._is_between = reader, False
             logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})
             self._on_reading()
-            note_read = partial(self._note_read, warehouse)
-            watch = asyncio.create_task(
-                watch_log(self._log, log, note_read=note_read, interval_s=self._watch_interval_s)
-            )
             try:
-                await self._follow(reader, warehouse, lambda: stopping.is_set() or self._is_replaced or watch.done())
-                await prove_read(self._log, log, note_read=note_read)
+                await follow(reader, partial(self._write, warehouse, builds), is_to_end)
             finally:
                 self._reader = None
-                watch.cancel()
+
+    async def _catch_up(
+        self,
+        warehouse: Warehouse,
+        builds: Collection[Build],
+        checkpoints: Sequence[Checkpoint],
+        is_to_end: Callable[[], bool],
+    ) -> None:
+        """Bring builds to where the others are; then those that were made beside another take its place."""
+        names = sorted(build.projection for build in builds)
+        logger.info("Projections are made from the log", extra={"action": "build_started", "projections": names})
+        async with open_reader(self._log, of_builds(builds, checkpoints), limit=self._limit) as reader:
+            self._catching_up = dict.fromkeys(names, reader)
+            try:
+                has_caught_up = await follow(
+                    reader,
+                    partial(self._write, warehouse, builds),
+                    is_to_end,
+                    max_records=_BESIDE_BATCH_RECORDS,
+                    until_caught_up=True,
+                )
+            finally:
+                self._catching_up = {}
+        if not has_caught_up:
+            return
+        for build in self._going(warehouse) & frozenset(builds):
+            if not build.is_serving:
+                await self._in_writer(partial(warehouse.serve, build))
+        logger.info("Projections have caught up", extra={"action": "build_finished", "projections": names})
+
+    async def _write(self, warehouse: Warehouse, builds: Collection[Build], batch: Batch) -> None:
+        """Apply a batch, and rest after a small one: so they take half of a core at most, however many come."""
+        going = self._going(warehouse) & frozenset(builds)
+        stopped, cpu_s = await self._in_writer(partial(apply_and_time, warehouse, batch, going))
+        for each in stopped:
+            fingerprint = warehouse.definitions.fingerprints[each.projection]
+            self._stopped[each.projection] = (fingerprint, str(each))
+            logger.error(
+                "Projection is stopped until its file changes: %s",
+                each,
+                extra={"action": "projection_stopped", "projection": each.projection},
+            )
+        if batch.table.num_rows < LARGE_BATCH_RECORDS:
+            await asyncio.sleep(cpu_s)
+
+    def _going(self, warehouse: Warehouse) -> frozenset[Build]:
+        """The builds that are kept in step: all but a user's whose statements failed and have not changed since."""
+        fingerprints = {name: fingerprint for name, (fingerprint, _) in self._stopped.items()}
+        return frozenset(build for build in warehouse.builds if fingerprints.get(build.projection) != build.fingerprint)
+
+    async def _adopt(self, warehouse: Warehouse) -> None:
+        """Let the warehouse be made of the files as they are now."""
+        stamp = self._source.stamp()
+        if stamp == self._stamp:
+            return
+        definitions = await asyncio.to_thread(self._source.load)
+        await self._in_writer(partial(warehouse.adopt, definitions))
+        self._stamp = stamp
+        for refusal in warehouse.definitions.refusals:
+            logger.error("File is not used: %s", refusal, extra={"action": "file_refused", "file": refusal.path})
+
+    def _have_files_changed(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_stamp_at:
+            return False
+        self._next_stamp_at = now + _STAMP_INTERVAL_S
+        return self._source.stamp() != self._stamp
 
     async def _note_read(self, warehouse: Warehouse) -> Callable[[], Awaitable[None]]:
         checkpoints = await self._in_writer(warehouse.checkpoints)
@@ -181,7 +347,7 @@ class Projector:
     async def _look(self, known: Warehouse) -> LogIdentity | None:
         """The log, if it may be read into the warehouse that is open now; None while it may not."""
         checkpoints = await self._in_writer(known.checkpoints)
-        look = await look_at_log(self._log, checkpoints)
+        look = await look_at_log(self._log, checkpoints, known.definitions.topics)
         if self._hold is None:
             # Of unequal partitions the tables come out the same.
             if grave := [finding for finding in look.findings if finding.kind != "unequal_partitions"]:
@@ -200,45 +366,16 @@ class Projector:
             )
         return look.log
 
-    async def _follow(self, reader: LogReader, warehouse: Warehouse, is_to_end: Callable[[], bool]) -> None:
-        writing: asyncio.Task[None] | None = None
-        try:
-            while not is_to_end():
-                records = await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=_FETCH_TIMEOUT_MS)
-                while writing is not None and not writing.done() and len(records) < _LARGE_BATCH_RECORDS:
-                    # Small batches cost nearly as much as larger ones: what comes meanwhile shares a transaction.
-                    await asyncio.wait([writing], timeout=_GATHER_PAUSE_S)
-                    records += await reader.fetch(max_records=MAX_BATCH_RECORDS, timeout_ms=0)
-                if writing is not None and writing.done():
-                    # A write that failed is known now, not only when the next records come.
-                    await writing
-                    writing = None
-                if not records:
-                    continue
-                batch = await asyncio.to_thread(build_batch, records)
-                if writing is not None:
-                    await writing
-                writing = asyncio.create_task(self._write(warehouse, batch))
-        finally:
-            if writing is not None:
-                await writing
-
-    async def _write(self, warehouse: Warehouse, batch: Batch) -> None:
-        """Apply a batch, and rest after a small one: so they take half of a core at most, however many come."""
-        cpu_s = await self._in_writer(partial(_apply, warehouse, batch))
-        if batch.table.num_rows < _LARGE_BATCH_RECORDS:
-            await asyncio.sleep(cpu_s)
-
     async def _switch(self) -> None:
         """Open the warehouse that serves now before the one until now is closed, so that no query finds none."""
-        self._is_replaced = False
+        self._is_replaced, self._stamp = False, None
         replaced = self._warehouse
         self._warehouse = await self._in_writer(self._open_warehouse)
         if replaced is not None:
             await self._in_writer(replaced.close)
 
     async def _reopen(self) -> None:
-        broken, self._warehouse = self._warehouse, None
+        broken, self._warehouse, self._stamp = self._warehouse, None, None
         if broken is not None:
             with contextlib.suppress(duckdb.Error):
                 await self._in_writer(broken.close)
@@ -249,13 +386,3 @@ class Projector:
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
-
-
-def _apply(warehouse: Warehouse, batch: Batch) -> float:
-    """Apply a batch; returns the CPU seconds it took, which waiting for the disk or for a busy machine are none of."""
-    started_at, cpu_before_s = time.monotonic(), time.thread_time()
-    warehouse.apply(batch)
-    seconds, cpu_s = time.monotonic() - started_at, time.thread_time() - cpu_before_s
-    facts = {"records": batch.table.num_rows, "seconds": round(seconds, 4), "cpu_seconds": round(cpu_s, 4)}
-    logger.debug("Batch applied", extra={"action": "applied"} | facts)
-    return cpu_s

@@ -12,15 +12,13 @@ import duckdb
 from projections.errors import ProjectionError, WarehouseDamaged, WarehouseHeld, WarehouseMissing, WarehouseReplaced
 from projections.files import serving_path
 from projections.query.catalog import Catalog, make_catalog
-from projections.sql_files import fingerprint, load_views
 
 
 class WarehouseReader:
     """An open warehouse, to be read."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, reporting_timezone: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self.reporting_timezone = reporting_timezone
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
 
@@ -33,9 +31,12 @@ class WarehouseReader:
         """The base tables with their columns, and the views over them."""
         if self._catalog is None:
             with self.snapshot() as reader:
-                tables = _read_tables(reader)
-            self._catalog = make_catalog(tables, load_views(reporting_timezone=self.reporting_timezone))
+                self._catalog = make_catalog(_read_tables(reader), _read_views(reader))
         return self._catalog
+
+    def forget_catalog(self) -> None:
+        """Tables or views have changed: read them again when they are next asked for."""
+        self._catalog = None
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -56,7 +57,7 @@ class WarehouseReader:
             reader.close()
 
 
-def open_read_only(data_dir: Path, *, reporting_timezone: str) -> WarehouseReader:
+def open_read_only(data_dir: Path) -> WarehouseReader:
     """Open the serving warehouse of a directory on which no pipeline runs.
 
     :raises WarehouseMissing: there is none.
@@ -73,10 +74,13 @@ def open_read_only(data_dir: Path, *, reporting_timezone: str) -> WarehouseReade
         connection = duckdb.connect(path, read_only=True)
     except duckdb.Error as error:
         raise translate_connect_error(path, error) from error
-    reader = WarehouseReader(connection, reporting_timezone=reporting_timezone)
+    reader = WarehouseReader(connection)
     with reader.snapshot() as snapshot:
-        rows = snapshot.execute("SELECT fingerprint FROM base.release").fetchall()
-    if rows != [(fingerprint(),)]:
+        has_views = snapshot.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'base' AND table_name = 'views'"
+        )
+        is_readable = has_views.fetchone() is not None
+    if not is_readable:
         reader.close()
         raise ProjectionError(f"{path} was made by another release. Make it again: postcall replay projections")
     return reader
@@ -92,10 +96,14 @@ def translate_connect_error(path: Path | str, error: duckdb.Error) -> WarehouseH
 
 def _read_tables(reader: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
     rows = reader.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE schema_name = 'base' ORDER BY table_name, column_index"
+        "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE schema_name != 'main' AND database_name = current_database() AND NOT internal ORDER BY 1, column_index"
     ).fetchall()
     tables: dict[str, list[tuple[str, str]]] = {}
     for table, column, kind in rows:
         tables.setdefault(table, []).append((column, kind))
     return tables
+
+
+def _read_views(reader: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    return dict(reader.execute("SELECT name, statement FROM base.views ORDER BY place").fetchall())

@@ -11,6 +11,12 @@ from functools import partial
 from typing import Final
 from uuid import uuid4
 
+from postcall.generations import (
+    GenerationReplaced,
+    remember_generation,
+    remembered_generation,
+    watch_generation,
+)
 from postcall.http_server import serve_http
 from postcall.known_log.hold import Hold
 from postcall.pipeline import INSTANCE_ID
@@ -21,13 +27,15 @@ from projections.api.guard import Guard
 from projections.api.health import HealthApi
 from projections.api.replays import ReplayApi
 from projections.api.sql import SqlApi
+from projections.definitions import DefinitionsSource
 from projections.files import hold_warehouse
 from projections.opening import open_serving
 from projections.projector import Projector
 from projections.query.runner import QueryRunner
 from projections.rebuild import rebuild_warehouse
 from projections.running import RunningService, announced
-from projections.settings import QuerySettings
+from projections.settings import QuerySettings, WarehouseSettings
+from projections.stock import take_stock
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +45,7 @@ _DRAIN_S: Final = 3
 
 async def serve(
     settings: Settings,
+    warehouse_settings: WarehouseSettings,
     query_settings: QuerySettings,
     listener: socket.socket,
     *,
@@ -48,16 +57,27 @@ async def serve(
 
     :param on_ready: called each time that the log has been opened.
     :param on_held: called with the reason when the log is not the one that the warehouse was made from.
+    :raises GenerationReplaced: another generation of events is the live one; begin again in that.
     :raises WarehouseHeld: another process has the warehouse.
     :raises UsageError: the address needs a token, and there is none.
     """
     guard = Guard(host=listener.getsockname()[0], token=settings.private_token)
     log = settings.log
-    open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=settings.reporting_timezone)
+    generation = remembered_generation(settings.data_dir)
+    source = DefinitionsSource(folder=warehouse_settings.projections_dir, generation=generation)
+    timezone = settings.reporting_timezone
+    open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=timezone, source=source)
     hold = Hold("projections", data_dir=settings.data_dir, on_held=on_held)
-    projector = Projector(log, open_warehouse, on_reading=on_ready, hold=hold)
+    projector = Projector(log, open_warehouse, on_reading=on_ready, hold=hold, source=source)
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
-    rebuild = partial(rebuild_warehouse, settings.data_dir, log, reporting_timezone=settings.reporting_timezone)
+    rebuild = partial(
+        rebuild_warehouse,
+        settings.data_dir,
+        log,
+        reporting_timezone=timezone,
+        source=source,
+        count_serving=lambda: take_stock(projector.warehouse) if projector.warehouse is not None else None,
+    )
     service = RunningService(
         private=f"http://{address_of(listener)}", instance=os.environ.get(INSTANCE_ID) or str(uuid4())
     )
@@ -73,7 +93,23 @@ async def serve(
             application = build_application(families, guard)
             async with serve_http(application, listener, drain_s=_DRAIN_S, on_end=stopping.set):
                 logger.info("SQL is served", extra={"action": "listening", "address": address_of(listener)})
-                await projector.run(stopping)
+                await _project_in(generation, projector, settings, stopping)
         finally:
             runner.close()
             await projector.close()
+
+
+async def _project_in(generation: int, projector: Projector, settings: Settings, stopping: asyncio.Event) -> None:
+    """Project until `stopping` is set, which it is as soon as another generation of events is the live one."""
+    watching = asyncio.create_task(watch_generation(settings.log, generation))
+    watching.add_done_callback(lambda _: stopping.set())
+    try:
+        await projector.run(stopping)
+    finally:
+        watching.cancel()
+        (ended,) = await asyncio.gather(watching, return_exceptions=True)
+    if isinstance(ended, GenerationReplaced):
+        # The log need not be there when this starts again.
+        remember_generation(settings.data_dir, ended.live.number)
+    if isinstance(ended, Exception):
+        raise ended

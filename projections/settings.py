@@ -1,10 +1,18 @@
-"""Settings of the projections service: the limits of a query."""
+"""Settings of the projections service: where a user's files are, and the limits of a query."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from postcall.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarehouseSettings:
+    """What the warehouse is made of."""
+
+    projections_dir: Path = setting(Path("sql"), "folder of your own .sql files, each a table or a view")
 
 
 @dataclass(frozen=True, kw_only=True)

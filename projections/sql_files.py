@@ -1,90 +1,132 @@
-"""The SQL files: one per input, per table and per view, each with a header comment and named sections.
+"""SQL files: a header comment, and sections under `-- name:` lines.
 
-Inputs parse a batch's records once (`open`, `set_aside`); tables have a `schema`, an `apply` and a `view`; views only
-the latter. The header says what a file reads (`-- reads: events (SessionEnded), …`), and that line is what decides
-which topics its projection follows.
+Inputs parse a batch's records once (`open`, `set_aside`); projections have a `schema`, an `apply` and perhaps a `view`;
+view files have only the last. The header's `-- reads: events (SessionEnded), …` decides which topics a projection
+follows. Lines are kept, so that what the engine says of a statement can be told by file and line.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final
+from pathlib import Path
 
-from postcall.topics import DEAD_LETTERS, DECISIONS, EVENTS, INSIGHTS, RECORDINGS, WEBHOOKS
+import duckdb
 
-#: The topic behind each input, by the input's name.
-INPUT_TOPICS: Final[dict[str, str]] = {
-    "events": EVENTS.name,
-    "recordings": RECORDINGS.name,
-    "insights": INSIGHTS.name,
-    "dead_letters": DEAD_LETTERS.name,
-    "decisions": DECISIONS.name,
-    "webhooks": WEBHOOKS.name,
-}
-#: Tables that follow topics: each is a projection with checkpoints of its own.
-PROJECTIONS: Final = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
-#: In the order in which they build on each other.
-VIEWS: Final = ("current_insights", "insight_summary", "calls", "conversations", "daily_metrics")
+from projections.errors import BrokenSqlFile
 
-_SECTION = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_SECTION = re.compile(r"^-- name:[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 _READS = re.compile(r"^-- reads:((?:.*)(?:\n--   .*)*)", re.MULTILINE)
 _INPUT = re.compile(r"(\w+) \(([^)]*)\)")
 _TYPE = re.compile(r"\b[A-Z]\w+")
+#: Where the engine says in words which line of a statement it means.
+_ENGINE_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """Statements as they stand in a file, from `line` (counted from 1) on."""
+
+    text: str
+    line: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqlFile:
-    """A file of SQL: which types it reads of which inputs (none named = all), and its statements by section."""
+    """A file of SQL: which types it reads of which inputs (none named = all), and its statements by section.
+
+    :param path: the file as a person finds it.
+    :param is_shipped: whether it is one of this release's, and not a user's own.
+    """
 
     name: str
-    reads: dict[str, frozenset[str]]
-    sections: dict[str, str]
+    path: str
+    header: str
+    reads: Mapping[str, frozenset[str]]
+    sections: Mapping[str, Section]
+    is_shipped: bool
 
     def takes(self, kinds: Iterable[tuple[str, str]]) -> bool:
         """Whether any of these (input, type) is one that this file reads."""
         return any(name in self.reads and (not self.reads[name] or kind in self.reads[name]) for name, kind in kinds)
 
     def __getitem__(self, section: str) -> str:
-        return self.sections[section]
+        return self.sections[section].text
+
+    def run(self, section: str, connection: duckdb.DuckDBPyConnection) -> None:
+        """Run the statements of a section, one after the other.
+
+        :raises BrokenSqlFile: the engine refused one; says file, line and the engine's message.
+        """
+        for statement in _split(self.sections[section], self.path):
+            try:
+                connection.execute(statement.text)
+            except duckdb.Error as error:
+                raise broken_by(error, statement, self.path) from error
+
+
+def broken_by(error: duckdb.Error, section: Section, path: str) -> BrokenSqlFile:
+    """What the engine says of statements, as a fault of the file that they are in."""
+    message, _, _ = str(error).partition("\n\n")
+    found = _ENGINE_LINE.search(str(error))
+    line = section.line + (int(found[1]) - 1 if found else 0)
+    return BrokenSqlFile(path=path, line=line, reason=" ".join(message.split()))
+
+
+def read_sql(text: str, *, name: str, path: str, is_shipped: bool) -> SqlFile:
+    """Take a file apart."""
+    marks = list(_SECTION.finditer(text))
+    header = text[: marks[0].start()] if marks else text
+    sections = {}
+    for mark, end in zip(marks, [*(following.start() for following in marks[1:]), len(text)], strict=True):
+        body = text[mark.end() : end]
+        start = mark.end() + len(body) - len(body.lstrip())
+        sections[mark[1]] = Section(text=body.strip(), line=text.count("\n", 0, start) + 1)
+    reads = _READS.search(header)
+    return SqlFile(
+        name=name,
+        path=path,
+        header=header,
+        reads={name: frozenset(_TYPE.findall(types)) for name, types in _INPUT.findall(reads[1])} if reads else {},
+        sections=sections,
+        is_shipped=is_shipped,
+    )
+
+
+def read_own_file(path: Path) -> SqlFile:
+    """Read a user's file.
+
+    :raises BrokenSqlFile: it is no text.
+    :raises OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise BrokenSqlFile(path=str(path), line=1, reason=f"It is not UTF-8: {error.reason}.") from error
+    return read_sql(text, name=path.stem, path=str(path), is_shipped=False)
 
 
 @cache
 def load_sql(path: str) -> SqlFile:
     """Read `projections/sql/PATH.sql`."""
     text = (resources.files("projections") / "sql" / f"{path}.sql").read_text("utf-8")
-    header, *parts = _SECTION.split(text)
-    reads = _READS.search(header)
-    return SqlFile(
-        name=path.rpartition("/")[2],
-        reads={name: frozenset(_TYPE.findall(types)) for name, types in _INPUT.findall(reads[1])} if reads else {},
-        sections=dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True)),
-    )
+    return read_sql(text, name=path.rpartition("/")[2], path=f"projections/sql/{path}.sql", is_shipped=True)
 
 
-def load_input(name: str) -> SqlFile:
-    """The file that parses one input."""
-    return load_sql(f"inputs/{name}")
-
-
-def load_tables() -> tuple[SqlFile, ...]:
-    """Every table: the checkpoints, then the projections."""
-    return tuple(load_sql(name) for name in ("checkpoints", *PROJECTIONS))
-
-
-def load_views(*, reporting_timezone: str) -> dict[str, str]:
-    """The SELECT behind each public view, by name, in an order in which they can be created."""
-    literal = "'" + reporting_timezone.replace("'", "''") + "'"
-    files = [*load_tables(), *(load_sql(f"views/{name}") for name in VIEWS)]
-    return {file.name: file["view"].rstrip(";").replace("{reporting_timezone}", literal) for file in files}
-
-
-def fingerprint() -> str:
-    """Changes whenever the rows of a warehouse would: with any statement that opens, defines or merges."""
-    files = [*load_tables(), *(load_input(name) for name in INPUT_TOPICS)]
-    parts = [file.sections.get(name, "") for file in files for name in ("open", "set_aside", "schema", "apply")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+@cache
+def _split(section: Section, path: str) -> tuple[Section, ...]:
+    """The statements of a section, each with its first line."""
+    with duckdb.connect(":memory:") as parser:
+        try:
+            texts = [statement.query for statement in parser.extract_statements(section.text)]
+        except duckdb.Error as error:
+            raise broken_by(error, section, path) from error
+    statements, position = [], 0
+    for text in texts:
+        position = section.text.index(text, position)
+        statements.append(Section(text=text, line=section.line + section.text.count("\n", 0, position)))
+        position += len(text)
+    return tuple(statements)

@@ -6,51 +6,56 @@ projection of the log: whatever is wrong with it, deleting it brings it back.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from postcall.errors import SettingsError
 from postcall.known_log.identity import LogIdentity
 from postcall.known_log.positions import ReadPosition
-from postcall.records import Position
-from projections.batch import Batch, SetAside, note_set_aside
-from projections.checkpoints import Checkpoint, log_table, place_table, progress_table
-from projections.reading import WarehouseReader, translate_connect_error
-from projections.sql_files import (
-    INPUT_TOPICS,
-    PROJECTIONS,
-    SqlFile,
-    fingerprint,
-    load_input,
-    load_sql,
-    load_tables,
-    load_views,
+from projections.batch import Batch, SetAside
+from projections.builds import Build
+from projections.checkpoints import (
+    BuildKey,
+    Checkpoint,
+    Place,
+    log_table,
+    place_of,
+    place_table,
+    progress_table,
 )
+from projections.definitions import Definitions, DefinitionsSource
+from projections.errors import BrokenSqlFile, ProjectionStopped
+from projections.input_tables import open_inputs
+from projections.public_views import PublicViews
+from projections.reading import WarehouseReader, translate_connect_error
+from projections.sql_files import SqlFile, load_sql
+from projections.time_limit import interrupted_after
+from projections.transactions import enter_schema, transaction
 
 logger = logging.getLogger(__name__)
 
-#: What one unreadable value makes DuckDB raise for a whole statement.
-_DATA_ERRORS: Final = (
-    duckdb.InvalidInputException,
-    duckdb.ConversionException,
-    duckdb.OutOfRangeException,
-    duckdb.InvalidTypeException,
-)
+#: Of the tables that every warehouse has; those of a projection are told by their fingerprints.
+LAYOUT: Final = 2
 _THREADS: Final = 2
 _LARGE_BATCH_ROWS: Final = 1_000
+#: What a user's own statements may take of the writer's time before they are stopped.
+_OWN_STATEMENTS_S: Final = 60.0
 _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": _THREADS,
     "memory_limit": "1GB",
     "preserve_insertion_order": False,
     "autoload_known_extensions": False,
 }
+#: After these the fault is not in the statement, or the database is of no use until it is opened again.
+_NOT_THE_FILES_FAULT: Final = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException)
 
 
 class Warehouse(WarehouseReader):
@@ -60,10 +65,17 @@ class Warehouse(WarehouseReader):
     :raises WarehouseDamaged: the file is no warehouse that can be read.
     """
 
-    def __init__(self, path: Path | str, *, reporting_timezone: str = "UTC") -> None:
-        super().__init__(_connect(path), reporting_timezone=reporting_timezone)
+    def __init__(
+        self, path: Path | str, definitions: Definitions | None = None, *, reporting_timezone: str = "UTC"
+    ) -> None:
+        super().__init__(_connect(path))
         self.path = path
+        self.reporting_timezone = reporting_timezone
+        self.definitions = definitions or DefinitionsSource().load()
         self._threads = _THREADS
+        self._builds: dict[BuildKey, Build] = {}
+        self._offsets: dict[BuildKey, dict[Place, int]] = {}
+        self._shown: tuple[Definitions, set[BuildKey]] | None = None
         try:
             self._prepare()
         except BaseException:
@@ -72,18 +84,78 @@ class Warehouse(WarehouseReader):
 
     @property
     def is_current(self) -> bool:
-        """Whether this release's statements made the rows; if not, they must be made again."""
-        return self._rows("SELECT fingerprint FROM base.release") == [(fingerprint(),)]
+        """Whether its tables are laid out as this release does it; if not, they must be made again."""
+        return self._rows("SELECT number FROM base.layout") == [(LAYOUT,)]
+
+    @property
+    def builds(self) -> Collection[Build]:
+        """The builds that are kept in step with the log: those made of the present definitions."""
+        return [
+            build
+            for build in self._builds.values()
+            if build.projection in self.definitions.projections
+            and build.fingerprint == self.definitions.fingerprints[build.projection]
+        ]
+
+    def adopt(self, definitions: Definitions) -> None:
+        """Let the warehouse be made of these definitions: what is new or changed gets a build, what is gone goes."""
+        self.definitions = definitions
+        kept, present = {*definitions.projections, *definitions.refused_names}, self.builds
+        for build in list(self._builds.values()):
+            if build.projection not in kept or not (build.is_serving or build in present):
+                self._drop(build)
+        for name in definitions.projections:
+            if not any(build.projection == name for build in present):
+                self._begin_or_refuse(name)
+        self._write_views()
+        self._note_offsets()
+
+    def begin_build(self, projection: str) -> Build:
+        """Begin a build beside the one that serves; one that was begun before goes on.
+
+        :raises BrokenSqlFile: the statements of its file do not work.
+        """
+        earlier = [build for build in self._builds.values() if build.projection == projection]
+        for build in earlier:
+            if not build.is_serving and build in self.builds:
+                return build
+        build = Build(
+            projection=projection,
+            number=max((build.number for build in earlier), default=0) + 1,
+            fingerprint=self.definitions.fingerprints[projection],
+            is_serving=not earlier,
+        )
+        with self.transaction() as writer:
+            writer.execute(f'CREATE SCHEMA "{build.schema}"')
+            self._try_out(build)
+            writer.execute("INSERT INTO base.builds VALUES (?, ?, ?, ?)", [*build.key, build.fingerprint, not earlier])
+        self._builds[build.key] = build
+        return build
+
+    def serve(self, build: Build) -> None:
+        """Let a build take the place of the one that serves, whose tables are dropped."""
+        replaced = [each for each in self._builds.values() if each.projection == build.projection and each != build]
+        serving = replace(build, is_serving=True)
+        self._builds[build.key] = serving
+        for each in replaced:
+            self._builds[each.key] = replace(each, is_serving=False)
+        with self.transaction() as writer:
+            writer.execute("UPDATE base.builds SET is_serving = (build = ?) WHERE projection = ?", build.key[::-1])
+            self._public_views().put(self.definitions.projections[build.projection])
+        for each in replaced:
+            self._drop(each)
+        self._write_views()
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Every projection's checkpoint in every partition that it has read."""
+        """The checkpoint of every build that is kept in step, in every partition that it has read."""
         rows = self._rows(
-            "SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum,"
+            "SELECT projection, build, kafka_topic, kafka_partition, next_offset, record_checksum,"
             " cluster_id, topic_id, partition_count, is_proven FROM base.checkpoints"
         )
+        kept = {build.key for build in self.builds}
         return [
             Checkpoint(
-                projection=projection,
+                build=(projection, number),
                 position=ReadPosition(
                     topic=topic,
                     partition=partition,
@@ -92,18 +164,19 @@ class Warehouse(WarehouseReader):
                     cluster_id=cluster_id,
                     topic_id=topic_id,
                     partition_count=count,
-                    is_proven=is_proven,
+                    is_proven=proven,
                 ),
             )
-            for projection, topic, partition, next_offset, checksum, cluster_id, topic_id, count, is_proven in rows
+            for projection, number, topic, partition, next_offset, checksum, cluster_id, topic_id, count, proven in rows
+            if (projection, number) in kept
         ]
 
     def settle(self, log: LogIdentity) -> list[Checkpoint]:
         """Let the checkpoints be those of this log, with one for every partition; returns them."""
-        self._connection.register("log_now", log_table(log))
+        self._connection.register("log_now", log_table(log, self._topics(self.builds)))
         with self.transaction() as writer:
             writer.execute(load_sql("checkpoints")["settle"])
-        return self.checkpoints()
+        return self._note_offsets()
 
     def prove(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Note that what was read up to these checkpoints came from the known log."""
@@ -114,62 +187,98 @@ class Warehouse(WarehouseReader):
         with self.transaction() as writer:
             writer.execute(load_sql("checkpoints")["prove"])
 
-    def apply(self, batch: Batch) -> None:
-        """Merge a batch into all tables that read it, and move their checkpoints, in one transaction.
+    def apply(self, batch: Batch, builds: Collection[Build] | None = None) -> list[ProjectionStopped]:
+        """Merge a batch into the tables of these builds (None: of all), each with its checkpoints in one transaction.
 
-        Idempotent: a batch applied again changes nothing. Records that cannot be opened are set aside, logged and
-        counted.
+        What lies before a build's checkpoint is left out for it, so a batch applied again changes nothing. Records
+        that cannot be opened are set aside, logged and counted. The shipped projections share a transaction; each of a
+        user's has its own, and where its statements fail it is returned as stopped, and the others are not touched.
 
         :raises duckdb.Error: nothing of the batch is in, or (if COMMIT raised) perhaps all of it: reopen and look.
         """
-        followers = [load_sql(name) for name in PROJECTIONS if batch.inputs & set(load_sql(name).reads)]
-        kinds = batch.kinds
-        takers = [projection for projection in followers if projection.takes(kinds)]
         self._use_threads(batch.table.num_rows)
-        # All inputs of the batch are opened, also those that nobody takes, so that what cannot be read is counted.
-        self._open_inputs(batch, {name for name, _ in kinds}.union(*(projection.reads for projection in takers)))
-        for refused in batch.set_aside:
-            logger.warning(
-                "Record set aside: %s", refused.reason, extra={"action": "set_aside", "position": str(refused.position)}
-            )
-        self._connection.register("progress", progress_table(batch, followers))
-        with self.transaction() as writer:
-            for projection in takers:
-                writer.execute(projection["apply"])
-            writer.execute(load_sql("checkpoints")["apply"])
+        stopped: list[ProjectionStopped] = []
+        for new, group in self._group(batch, self.builds if builds is None else builds):
+            kinds = new.kinds
+            takers = {build: self.definitions.projections[build.projection] for build in group}
+            # All inputs of the batch are opened, also those that nobody takes, so that what cannot be read is counted.
+            inputs = {name for name, _ in kinds}.union(*(file.reads for file in takers.values() if file.takes(kinds)))
+            part = open_inputs(self._connection, new, inputs)
+            shipped = [build for build, file in takers.items() if file.is_shipped]
+            if shipped:
+                _log_set_aside(part.set_aside)
+                self._merge(part, kinds, shipped)
+            for build in group:
+                if build not in shipped:
+                    stopped += self._merge_own(part, kinds, build)
+        return stopped
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The writing connection, within one transaction that ends with the block."""
-        self._connection.execute("BEGIN")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        return transaction(self._connection)
 
     def _prepare(self) -> None:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._check_timezone()
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS base")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS base.release (fingerprint VARCHAR)")
-        if not self._rows("SELECT 1 FROM base.release"):
-            self._connection.execute("INSERT INTO base.release VALUES (?)", [fingerprint()])
+        if not self._rows("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'base'"):
+            with self.transaction() as writer:
+                writer.execute("CREATE TABLE base.layout (number INTEGER)")
+                writer.execute("INSERT INTO base.layout VALUES (?)", [LAYOUT])
+                writer.execute(load_sql("checkpoints")["schema"])
+        self._connection.execute("CREATE TABLE IF NOT EXISTS base.layout (number INTEGER)")
         if not self.is_current:
             # Its tables are another release's: today's views may not fit them, and nothing will read them.
             return
-        for table in load_tables():
-            self._connection.execute(table["schema"])
-        for name, select in load_views(reporting_timezone=self.reporting_timezone).items():
-            self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+        rows = self._rows("SELECT projection, build, fingerprint, is_serving FROM base.builds")
+        builds = [Build(projection=row[0], number=row[1], fingerprint=row[2], is_serving=row[3]) for row in rows]
+        self._builds = {build.key: build for build in builds}
+        self.adopt(self.definitions)
 
     def _check_timezone(self) -> None:
         if not self._rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [self.reporting_timezone]):
             raise SettingsError(
                 f"POSTCALL_REPORTING_TIMEZONE: {self.reporting_timezone!r} is no time zone; try Europe/London."
             )
+
+    def _begin_or_refuse(self, projection: str) -> None:
+        try:
+            self.begin_build(projection)
+        except BrokenSqlFile as refusal:
+            if self.definitions.projections[projection].is_shipped:
+                raise
+            self.definitions = self.definitions.without(refusal)
+
+    def _try_out(self, build: Build) -> None:
+        """Make the tables of a new build, and run its statements once on nothing."""
+        file = self.definitions.projections[build.projection]
+        enter_schema(self._connection, build.schema)
+        file.run("schema", self._connection)
+        if not file.is_shipped:
+            open_inputs(self._connection, Batch.empty(), set(file.reads))
+            file.run("apply", self._connection)
+
+    def _drop(self, build: Build) -> None:
+        with self.transaction() as writer:
+            writer.execute("DELETE FROM base.builds WHERE projection = ? AND build = ?", build.key)
+            writer.execute("DELETE FROM base.checkpoints WHERE projection = ? AND build = ?", build.key)
+            if build.is_serving:
+                self._public_views().remove(build.projection)
+            writer.execute(f'DROP SCHEMA "{build.schema}" CASCADE')
+        self._builds.pop(build.key)
+
+    def _public_views(self) -> PublicViews:
+        serving = {build.projection: build.schema for build in self._builds.values() if build.is_serving}
+        return PublicViews(self._connection, self.definitions, serving, reporting_timezone=self.reporting_timezone)
+
+    def _write_views(self) -> None:
+        serving = {build.key for build in self._builds.values() if build.is_serving}
+        if self._shown == (self.definitions, serving):
+            return
+        for refusal in self._public_views().write():
+            self.definitions = self.definitions.without(refusal)
+        self._shown = (self.definitions, serving)
+        self.forget_catalog()
 
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
@@ -181,40 +290,59 @@ class Warehouse(WarehouseReader):
             self._connection.execute(f"SET threads = {threads}")
             self._threads = threads
 
-    def _open_inputs(self, batch: Batch, names: set[str]) -> None:
-        """Parse the batch into the inputs' temporary tables."""
-        files = [load_input(name) for name in INPUT_TOPICS if name in names]
-        table = batch.table
-        try:
-            self._open(table, files)
-        except _DATA_ERRORS:
-            unreadable = self._find_unreadable(table, files)
-            if not unreadable:
-                raise
-            places = table.take(unreadable).select(["kafka_topic", "kafka_partition", "kafka_offset"])
-            note_set_aside(batch, _set_aside(zip(*places.to_pydict().values(), strict=True), "Its value is not JSON."))
-            self._open(table.take(sorted(set(range(table.num_rows)) - set(unreadable))), files)
-        for file in files:
-            places = self._rows(file["set_aside"])
-            note_set_aside(batch, _set_aside(places, "Its value lacks what its type must have."))
+    def _topics(self, builds: Iterable[Build]) -> dict[BuildKey, frozenset[str]]:
+        return {build.key: self.definitions.topics_of(build.projection) for build in builds}
 
-    def _open(self, table: pa.Table, files: list[SqlFile]) -> None:
-        self._connection.register("batch", table)
-        for file in files:
-            self._connection.execute(file["open"])
+    def _note_offsets(self) -> list[Checkpoint]:
+        checkpoints = self.checkpoints()
+        self._offsets = {}
+        for checkpoint in checkpoints:
+            offsets = self._offsets.setdefault(checkpoint.build, {})
+            offsets[place_of(checkpoint.position)] = checkpoint.position.next_offset
+        return checkpoints
 
-    def _find_unreadable(self, table: pa.Table, files: list[SqlFile], start: int = 0) -> list[int]:
+    def _group(self, batch: Batch, builds: Collection[Build]) -> Iterator[tuple[Batch, list[Build]]]:
+        """The builds that a batch takes further, together where the same part of it is new to them."""
+        groups: dict[int, tuple[Batch, list[Build]]] = {id(batch): (batch, [])}
+        for build in builds:
+            topics = self.definitions.topics_of(build.projection)
+            if not any(topic in topics for topic, _ in batch.progress):
+                continue
+            part = batch.after(self._offsets.get(build.key, {}))
+            groups.setdefault(id(part), (part, []))[1].append(build)
+        for part, group in groups.values():
+            if group and part.progress:
+                yield part, group
+
+    def _merge(self, part: Batch, kinds: set[tuple[str, str]], builds: Sequence[Build]) -> None:
+        topics = self._topics(builds)
+        set_aside = Counter((each.position.topic, each.position.partition) for each in part.set_aside)
+        self._connection.register("progress", progress_table(part.progress, set_aside, topics))
+        with self.transaction() as writer:
+            for build in builds:
+                file = self.definitions.projections[build.projection]
+                if file.takes(kinds):
+                    self._run_apply(build, file)
+            writer.execute(load_sql("checkpoints")["apply"])
+        for key, followed in topics.items():
+            offsets = self._offsets.setdefault(key, {})
+            offsets |= {place: each.next_offset for place, each in part.progress.items() if place[0] in followed}
+
+    def _run_apply(self, build: Build, file: SqlFile) -> None:
+        enter_schema(self._connection, build.schema)
+        if file.is_shipped:
+            self._connection.execute(file["apply"])
+            return
+        with interrupted_after(_OWN_STATEMENTS_S, self._connection):
+            file.run("apply", self._connection)
+
+    def _merge_own(self, part: Batch, kinds: set[tuple[str, str]], build: Build) -> Iterator[ProjectionStopped]:
         try:
-            self._open(table, files)
-        except _DATA_ERRORS:
-            if table.num_rows == 1:
-                return [start]
-            half = table.num_rows // 2
-            return [
-                *self._find_unreadable(table.slice(0, half), files, start),
-                *self._find_unreadable(table.slice(half), files, start + half),
-            ]
-        return []
+            self._merge(part, kinds, [build])
+        except BrokenSqlFile as error:
+            yield ProjectionStopped(build.projection, error)
+            if isinstance(error.__cause__, _NOT_THE_FILES_FAULT):
+                raise error.__cause__ from None
 
 
 def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
@@ -230,8 +358,8 @@ def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
         raise translate_connect_error(path, error) from error
 
 
-def _set_aside(places: Any, reason: str) -> list[SetAside]:
-    return [
-        SetAside(position=Position(topic=topic, partition=partition, offset=offset), reason=reason)
-        for topic, partition, offset in places
-    ]
+def _log_set_aside(refused: Iterable[SetAside]) -> None:
+    for each in refused:
+        logger.warning(
+            "Record set aside: %s", each.reason, extra={"action": "set_aside", "position": str(each.position)}
+        )

@@ -9,6 +9,7 @@ from postcall.commands.log import log
 from postcall.commands.log_accept import accept
 from postcall.commands.log_copy import copy
 from postcall.commands.look import settings, status
+from postcall.commands.new import new
 from postcall.commands.replay import replay
 from postcall.commands.topics import topics
 from postcall.commands.up import up
@@ -26,3 +27,4 @@ log.command()(accept)
 log.command()(copy)
 commands.add_typer(log, name="log", rich_help_panel="Operate")
 commands.add_typer(replay, name="replay", rich_help_panel="Replay")
+commands.add_typer(new, name="new", rich_help_panel="Extend")

@@ -9,18 +9,29 @@ from collections.abc import AsyncIterator, Callable
 
 import duckdb
 import orjson
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from postcall.errors import PostcallError
 from projections.api.answers import RequestRefused
+from projections.api.bodies import read_body
 from projections.projector import Projector
-from projections.rebuild import RebuildProgress
+from projections.rebuild import RebuildProgress, rebuild_projection
 
 logger = logging.getLogger(__name__)
 
-Rebuild = Callable[[], AsyncIterator[RebuildProgress]]
+Rebuild = Callable[..., AsyncIterator[RebuildProgress]]
+
+
+class ReplayRequest(BaseModel):
+    """The body of `POST /v1/replays/projections`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    only: str | None = None
+    accepts_fewer: bool = False
 
 
 class ReplayApi:
@@ -35,17 +46,24 @@ class ReplayApi:
         """The routes of this family."""
         return [Route("/v1/replays/projections", self.replay_projections, methods=["POST"])]
 
-    async def replay_projections(self, request: Request) -> Response:  # noqa: ARG002 - as the router calls it
-        """Make the warehouse again from the log; a line of JSON tells the progress every moment, the last the end."""
+    async def replay_projections(self, request: Request) -> Response:
+        """Make the warehouse, or one projection, again from the log; a line of JSON tells the progress every moment,
+        the last the end."""
+        wish = await read_body(request, ReplayRequest)
         if self._rebuilding.locked():
             raise RequestRefused(409, "replay_running", "The warehouse is being made again already.")
-        return StreamingResponse(self._tell_rebuild(), media_type="application/x-ndjson")
+        return StreamingResponse(self._tell_rebuild(wish), media_type="application/x-ndjson")
 
-    async def _tell_rebuild(self) -> AsyncIterator[bytes]:
+    async def _tell_rebuild(self, wish: ReplayRequest) -> AsyncIterator[bytes]:
         async with self._rebuilding:
             try:
-                async for progress in self._rebuild():
-                    if progress.is_done:
+                rebuild = (
+                    rebuild_projection(self._projector, wish.only)
+                    if wish.only is not None
+                    else self._rebuild(accepts_fewer=wish.accepts_fewer)
+                )
+                async for progress in rebuild:
+                    if progress.is_done and wish.only is None:
                         self._projector.reopen()
                     yield orjson.dumps(dataclasses.asdict(progress)) + b"\n"
             except (PostcallError, duckdb.Error, OSError) as error:

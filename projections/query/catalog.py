@@ -55,7 +55,8 @@ def _table_names(tree: Any) -> Iterator[str]:
         node = waiting.pop()
         if isinstance(node, Mapping):
             if node.get("type") == "BASE_TABLE":
-                yield str(node.get("table_name")).lower()
+                table, schema = str(node.get("table_name")).lower(), str(node.get("schema_name")).lower()
+                yield f"{schema}.{table}" if schema not in {"", "main"} else table
             waiting.extend(node.values())
         elif isinstance(node, list):
             waiting.extend(node)

@@ -48,8 +48,8 @@ def _answer(file: BufferedRWPair, request: Request) -> None:
     _check_statement(database, request["sql"])
     wanted = find_tables(parse_select(database, request["sql"]), catalog)
     write_line(file, {"tables": wanted})
-    database.execute("CREATE SCHEMA base")
     for name in catalog["tables"]:
+        database.execute(f'CREATE SCHEMA IF NOT EXISTS "{name.partition(".")[0]}"')
         if name in wanted:
             _load_table(database, name, catalog, pa.ipc.open_stream(file).read_all())
         else:
@@ -105,15 +105,15 @@ def _tokens(sql: str) -> list[str]:
 
 def _load_table(database: duckdb.DuckDBPyConnection, name: str, catalog: Catalog, rows: pa.Table) -> None:
     columns = (f"{column}::JSON AS {column}" if kind == "JSON" else column for column, kind in catalog["tables"][name])
-    database.register(f"rows_of_{name}", rows)
-    database.execute(f"CREATE VIEW base.{name} AS SELECT {', '.join(columns)} FROM temp.rows_of_{name}")  # noqa: S608 - our own catalog
+    database.register(f"rows of {name}", rows)
+    database.execute(f'CREATE VIEW {name} AS SELECT {", ".join(columns)} FROM temp."rows of {name}"')  # noqa: S608 - our own catalog
 
 
 def _forbid_table(database: duckdb.DuckDBPyConnection, name: str, catalog: Catalog) -> None:
     """Let a read of a table that was not asked for fail, rather than find it empty."""
     columns = (f"NULL::{kind} AS {column}" for column, kind in catalog["tables"][name])
     failure = "error('A table must be named in the statement itself.')"
-    database.execute(f"CREATE VIEW base.{name} AS SELECT {', '.join(columns)} WHERE {failure}")
+    database.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} WHERE {failure}")
 
 
 def _translate(error: duckdb.Error, sql: str) -> QueryError:

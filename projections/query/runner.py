@@ -136,7 +136,7 @@ def _send_request(file: BufferedRWPair, request: Request) -> None:
 
 
 def _stream_table(reader: duckdb.DuckDBPyConnection, name: str, file: BufferedRWPair) -> None:
-    rows = reader.execute(f"SELECT * FROM base.{name}").to_arrow_reader(_STREAM_ROWS)  # noqa: S608 - a name of our catalog
+    rows = reader.execute(f"SELECT * FROM {name}").to_arrow_reader(_STREAM_ROWS)  # noqa: S608 - a name of our catalog
     with pa.ipc.new_stream(file, rows.schema) as stream:
         for batch in rows:
             stream.write_batch(batch)

@@ -1,12 +1,26 @@
--- checkpoints: how far each projection has read each partition, saved in the transaction of the rows.
--- reads: nothing, the projector writes it
+-- checkpoints: how far each build of a projection has read each partition, saved in the transaction of the rows.
+-- reads nothing, the projector writes it
 --
 -- What identifies the log lies beside the offset: its cluster and topic ids where it gives them, how many partitions the
--- topic had, the checksum of the record before next_offset, and whether what is before it was proven to be of that log. `set_aside` counts the records that could not be read.
+-- topic had, the checksum of the record before next_offset, and whether what is before it was proven to be of that log.
+-- `set_aside` counts the records that could not be read. `builds` says which build of a projection serves, `views` what
+-- each public view shows.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.checkpoints (
+CREATE TABLE base.builds (
     projection VARCHAR,
+    build INTEGER,
+    fingerprint VARCHAR,
+    is_serving BOOLEAN
+);
+CREATE TABLE base.views (
+    place INTEGER,
+    name VARCHAR,
+    statement VARCHAR
+);
+CREATE TABLE base.checkpoints (
+    projection VARCHAR,
+    build INTEGER,
     kafka_topic VARCHAR,
     kafka_partition INTEGER,
     next_offset BIGINT,
@@ -16,12 +30,12 @@ CREATE TABLE IF NOT EXISTS base.checkpoints (
     record_checksum VARCHAR,
     is_proven BOOLEAN,
     set_aside BIGINT,
-    PRIMARY KEY (projection, kafka_topic, kafka_partition)
+    PRIMARY KEY (projection, build, kafka_topic, kafka_partition)
 );
 
 -- name: apply
 INSERT INTO base.checkpoints AS kept BY NAME
-SELECT projection, kafka_topic, kafka_partition, next_offset, record_checksum, FALSE AS is_proven, set_aside
+SELECT projection, build, kafka_topic, kafka_partition, next_offset, record_checksum, FALSE AS is_proven, set_aside
 FROM progress
 ON CONFLICT DO UPDATE SET
     next_offset = excluded.next_offset,
@@ -35,6 +49,7 @@ WHERE excluded.next_offset > kept.next_offset;
 INSERT INTO base.checkpoints AS kept BY NAME
 SELECT
     projection,
+    build,
     kafka_topic,
     kafka_partition,
     next_offset,
@@ -59,6 +74,7 @@ SET is_proven = TRUE
 FROM proven
 WHERE
     kept.projection = proven.projection
+    AND kept.build = proven.build
     AND kept.kafka_topic = proven.kafka_topic
     AND kept.kafka_partition = proven.kafka_partition
     AND kept.next_offset = proven.next_offset;
@@ -74,4 +90,5 @@ SELECT
     partition_count,
     record_checksum,
     set_aside
-FROM base.checkpoints;
+FROM base.checkpoints
+SEMI JOIN (FROM base.builds WHERE is_serving) USING (projection, build);

@@ -6,7 +6,7 @@
 -- and a letter with more attempts is open again. The records that share the id are kept as a set.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.dead_letter_states (
+CREATE TABLE dead_letter_states (
     id VARCHAR PRIMARY KEY,
     speaking_copy STRUCT(
         negated_attempts INTEGER, seen_at TIMESTAMPTZ, kafka_topic VARCHAR, kafka_partition INTEGER,
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS base.dead_letter_states (
     last_seen_at TIMESTAMPTZ,
     decision STRUCT(attempts INTEGER, resolution VARCHAR)
 );
-CREATE TABLE IF NOT EXISTS base.dead_letter_sources (
+CREATE TABLE dead_letter_sources (
     id VARCHAR,
     kafka_topic VARCHAR,
     kafka_partition INTEGER,
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS base.dead_letter_sources (
 );
 
 -- name: apply
-INSERT INTO base.dead_letter_states AS kept BY NAME
+INSERT INTO dead_letter_states AS kept BY NAME
 SELECT
     id, min(copy) AS speaking_copy, min(seen_at) AS first_seen_at, max(seen_at) AS last_seen_at,
     max(decision) AS decision
@@ -48,7 +48,7 @@ ON CONFLICT DO UPDATE SET
     first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
     last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
     decision = greatest(kept.decision, excluded.decision);
-INSERT INTO base.dead_letter_sources
+INSERT INTO dead_letter_sources
 SELECT DISTINCT id, kafka_topic, kafka_partition, kafka_offset
 FROM dead_letter_events
 ON CONFLICT DO NOTHING;
@@ -65,5 +65,5 @@ SELECT
         ELSE 'resolved'
     END AS state,
     occurrences, first_seen_at, last_seen_at
-FROM base.dead_letter_states
-JOIN (SELECT id, count(*) AS occurrences FROM base.dead_letter_sources GROUP BY id) USING (id);
+FROM dead_letter_states
+JOIN (SELECT id, count(*) AS occurrences FROM dead_letter_sources GROUP BY id) USING (id);

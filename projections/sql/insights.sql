@@ -4,7 +4,7 @@
 -- done (and empty: done, with nothing found) is final; else failed > skipped, the later attempt, then content.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.insight_states (
+CREATE TABLE insight_states (
     session_id VARCHAR,
     analyzer VARCHAR,
     revision INTEGER,
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS base.insight_states (
 );
 
 -- name: apply
-INSERT INTO base.insight_states AS kept BY NAME
+INSERT INTO insight_states AS kept BY NAME
 SELECT
     session_id, analyzer, revision, input_hash,
     CASE type WHEN 'InsightExtracted' THEN 3 WHEN 'AnalysisFailed' THEN 2 ELSE 1 END AS state_rank,
@@ -67,4 +67,4 @@ WHERE (excluded.state_rank, excluded.attempt, excluded.content_hash)
 SELECT
     session_id, analyzer, revision, input_hash, state, result, reason, model, occurred_at, produced_at, trigger,
     tokens_in, tokens_out, cost_usd, model_latency_ms
-FROM base.insight_states;
+FROM insight_states;

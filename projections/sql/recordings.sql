@@ -4,7 +4,7 @@
 -- stored > failed > unavailable; within a state the later attempt, then content.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.recording_states (
+CREATE TABLE recording_states (
     session_id VARCHAR PRIMARY KEY,
     state_rank TINYINT,
     attempt INTEGER,
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS base.recording_states (
 );
 
 -- name: apply
-INSERT INTO base.recording_states AS kept BY NAME
+INSERT INTO recording_states AS kept BY NAME
 SELECT *
 FROM (
     SELECT
@@ -59,4 +59,4 @@ WHERE (excluded.state_rank, excluded.attempt, excluded.content_hash)
 -- name: view
 SELECT
     session_id, state, uri, bytes, sha256, recording_duration_ms, sample_rate, channels, codec, stored_at, reason
-FROM base.recording_states;
+FROM recording_states;

@@ -8,7 +8,7 @@
 -- kept record's first copy, so a repeated delivery changes nothing.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.session_mentions (
+CREATE TABLE session_mentions (
     session_id VARCHAR PRIMARY KEY,
     source VARCHAR,
     conversation_id VARCHAR,
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS base.session_mentions (
     extensions VARCHAR,
     first_seen_at TIMESTAMPTZ
 );
-CREATE TABLE IF NOT EXISTS base.session_records (
+CREATE TABLE session_records (
     session_id VARCHAR,
     authority TINYINT,
     richness INTEGER,
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS base.session_records (
 );
 
 -- name: apply
-INSERT INTO base.session_mentions AS kept
+INSERT INTO session_mentions AS kept
 SELECT
     session_id, max(source), max(conversation_id), max(agent_id), max(from_number), max(to_number),
     max(nullif(metadata::VARCHAR, '{}')) FILTER (authority IS NULL),
@@ -75,7 +75,7 @@ WHERE kept.source IS DISTINCT FROM greatest(kept.source, excluded.source)
     OR kept.extensions IS DISTINCT FROM greatest(kept.extensions, excluded.extensions)
     OR kept.first_seen_at > excluded.first_seen_at;
 
-INSERT INTO base.session_records AS kept BY NAME
+INSERT INTO session_records AS kept BY NAME
 SELECT
     session_id, authority,
     -- A start has no turns: the one that says more is the richer.
@@ -151,7 +151,7 @@ SELECT
     json_merge_patch(coalesce(m.extensions::JSON, '{}'), coalesce(r.extensions, '{}')) AS extensions,
     m.first_seen_at,
     greatest(m.first_seen_at, r.recorded_at) AS updated_at
-FROM base.session_mentions AS m
+FROM session_mentions AS m
 LEFT JOIN (
     -- arg_max passes over rows where the column is NULL.
     SELECT
@@ -178,6 +178,6 @@ LEFT JOIN (
         arg_max(metadata, authority) FILTER (authority > 0) AS end_metadata,
         arg_max(extensions, authority) AS extensions,
         max(recorded_at) AS recorded_at
-    FROM base.session_records
+    FROM session_records
     GROUP BY session_id
 ) AS r USING (session_id);

@@ -6,13 +6,13 @@
 -- times the time.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.transcript_winners (
+CREATE TABLE transcript_winners (
     session_id VARCHAR PRIMARY KEY,
     authority TINYINT,
     turn_count INTEGER,
     content_hash VARCHAR
 );
-CREATE TABLE IF NOT EXISTS base.transcript_turns (
+CREATE TABLE transcript_turns (
     session_id VARCHAR,
     content_hash VARCHAR,
     seq INTEGER,
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS base.transcript_turns (
 CREATE OR REPLACE TEMP TABLE new_winners AS
 SELECT e.session_id, e.authority, coalesce(len(e.transcript), 0) AS turn_count, e.content_hash, e.transcript
 FROM events AS e
-LEFT JOIN base.transcript_winners AS kept USING (session_id)
+LEFT JOIN transcript_winners AS kept USING (session_id)
 WHERE e.authority > 0
     AND (
         kept.session_id IS NULL
@@ -38,14 +38,14 @@ QUALIFY row_number() OVER (
     PARTITION BY e.session_id ORDER BY e.authority DESC, coalesce(len(e.transcript), 0) DESC, e.content_hash DESC
 ) = 1;
 
-INSERT INTO base.transcript_turns
+INSERT INTO transcript_turns
 SELECT session_id, content_hash, seq, turn.role, turn.text, turn.spoken_at, turn.latency_ms
 FROM (
     SELECT session_id, content_hash, unnest(transcript) AS turn, generate_subscripts(transcript, 1) AS seq
     FROM new_winners
 );
 
-INSERT INTO base.transcript_winners
+INSERT INTO transcript_winners
 SELECT session_id, authority, turn_count, content_hash
 FROM new_winners
 ON CONFLICT DO UPDATE SET
@@ -55,5 +55,5 @@ ON CONFLICT DO UPDATE SET
 
 -- name: view
 SELECT t.session_id, t.seq, t.role, t.text, t.spoken_at, t.latency_ms
-FROM base.transcript_turns AS t
-SEMI JOIN base.transcript_winners AS w ON t.session_id = w.session_id AND t.content_hash = w.content_hash;
+FROM transcript_turns AS t
+SEMI JOIN transcript_winners AS w ON t.session_id = w.session_id AND t.content_hash = w.content_hash;

@@ -1,10 +1,10 @@
 -- webhooks: one row per raw delivery, without its body.
 -- reads: webhooks (every type)
 --
--- Appended without an index: what lies below this projection's checkpoint is here already.
+-- Appended without an index: a batch never holds what lies below this projection's checkpoint.
 
 -- name: schema
-CREATE TABLE IF NOT EXISTS base.deliveries (
+CREATE TABLE webhook_deliveries (
     kafka_topic VARCHAR,
     kafka_partition INTEGER,
     kafka_offset BIGINT,
@@ -19,15 +19,11 @@ CREATE TABLE IF NOT EXISTS base.deliveries (
 );
 
 -- name: apply
-INSERT INTO base.deliveries BY NAME
-SELECT DISTINCT ON (d.kafka_topic, d.kafka_partition, d.kafka_offset) d.*
-FROM deliveries AS d
-LEFT JOIN base.checkpoints AS c
-    ON c.projection = 'webhooks' AND c.kafka_topic = d.kafka_topic AND c.kafka_partition = d.kafka_partition
-WHERE d.kafka_offset >= coalesce(c.next_offset, 0);
+INSERT INTO webhook_deliveries BY NAME
+SELECT * FROM deliveries;
 
 -- name: view
 SELECT
     kafka_topic, kafka_partition, kafka_offset, receipt_id, received_at, source, signature, type, session_id, sha256,
     bytes
-FROM base.deliveries;
+FROM webhook_deliveries;

@@ -12,7 +12,7 @@ from postcall.log import encode
 from postcall.messages import Message
 from postcall.records import NewRecord, Record
 from projections.batch import build_batch
-from projections.sql_files import PROJECTIONS, VIEWS
+from projections.definitions import PROJECTIONS, VIEWS
 from projections.warehouse import Warehouse
 
 

@@ -17,7 +17,7 @@ from postcall.service import address_of
 from postcall.settings import Settings
 from projections.api.guard import Guard
 from projections.server import serve
-from projections.settings import QuerySettings
+from projections.settings import QuerySettings, WarehouseSettings
 from tests.projections.conftest import fill_log
 from tests.waiting import eventually
 
@@ -34,6 +34,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, 
     service = asyncio.create_task(
         serve(
             settings,
+            WarehouseSettings(projections_dir=settings.data_dir / "sql"),
             QuerySettings(sql_deadline_s=5.0),
             listener,
             on_ready=ready.set,

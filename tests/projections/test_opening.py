@@ -14,9 +14,9 @@ def test_a_warehouse_of_another_release_is_begun_anew_whatever_its_tables_are(tm
     open_serving(tmp_path, reporting_timezone="UTC").close()
     first = serving_path(tmp_path)
     with duckdb.connect(first) as other_release:
-        other_release.execute("DROP TABLE base.dead_letter_states CASCADE")
-        other_release.execute("CREATE TABLE base.dead_letter_states (of_another_shape INTEGER)")
-        other_release.execute("UPDATE base.release SET fingerprint = 'of another release'")
+        other_release.execute("DROP TABLE base.checkpoints CASCADE")
+        other_release.execute("CREATE TABLE base.checkpoints (of_another_shape INTEGER)")
+        other_release.execute("UPDATE base.layout SET number = 1")
     warehouse = open_serving(tmp_path, reporting_timezone="UTC")
     with warehouse.snapshot() as reader:
         assert reader.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)

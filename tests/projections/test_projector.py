@@ -16,12 +16,12 @@ from postcall.log_connection import LogConnection
 from postcall.records import NewRecord
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
+from projections.definitions import PROJECTIONS, VIEWS, input_topics
 from projections.errors import WarehouseHeld
 from projections.files import hold_warehouse, serving_path
 from projections.log_reader import look_at_log
 from projections.opening import open_serving
 from projections.projector import Projector
-from projections.sql_files import PROJECTIONS, VIEWS
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_call, make_records
 from tests.projections.conftest import fill_log
@@ -111,7 +111,7 @@ async def test_a_warehouse_of_another_release_is_made_again(log_address: str, tm
     before = await project_all(log_address, tmp_path)
     outdated = Warehouse(serving_path(tmp_path))
     with outdated.transaction() as writer:
-        writer.execute("UPDATE base.release SET fingerprint = 'older'")
+        writer.execute("UPDATE base.layout SET number = 1")
     outdated.close()
     assert await project_all(log_address, tmp_path) == before
     assert serving_path(tmp_path).name == "warehouse-2.duckdb"
@@ -168,7 +168,7 @@ async def test_a_log_that_was_made_anew_is_noticed(log_address: str, tmp_path: P
         writer.execute("UPDATE base.checkpoints SET record_checksum = 'of another record'")
     checkpoints = warehouse.checkpoints()
     warehouse.close()
-    look = await look_at_log(LogConnection(log_address), checkpoints)
+    look = await look_at_log(LogConnection(log_address), checkpoints, input_topics(1).values())
     assert {finding.kind for finding in look.findings} == {"made_anew"}
     assert "another record" in look.findings[0].reason
 
@@ -181,7 +181,7 @@ async def test_a_log_that_ends_before_the_checkpoint_is_noticed(log_address: str
         writer.execute("UPDATE base.checkpoints SET next_offset = next_offset + 1000")
     checkpoints = warehouse.checkpoints()
     warehouse.close()
-    look = await look_at_log(LogConnection(log_address), checkpoints)
+    look = await look_at_log(LogConnection(log_address), checkpoints, input_topics(1).values())
     assert {finding.kind for finding in look.findings} == {"made_anew"}
     assert "ends at offset" in look.findings[0].reason
 
