@@ -25,7 +25,6 @@ _NAME: Final = re.compile(r"-- (\w+): (.+)")
 _OVER: Final = re.compile(r"-- over: (.+)")
 _COLUMN: Final = re.compile(r"--   (\w+)  +(\S.*)")
 _GOES_ON: Final = re.compile(r"--     +(\S.*)")
-_KEYS: Final = frozenset({"reads", "over", "columns"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +71,7 @@ def describe_files(texts: Iterable[str]) -> dict[str, TableWords]:
 def _read_header(text: str) -> _Header | None:
     lines = text.partition("\n-- name:")[0].splitlines()
     first = _NAME.fullmatch(lines[0]) if lines else None
-    if first is None or first[1] in _KEYS:
+    if first is None:
         return None
     over = next((match[1] for line in lines if (match := _OVER.fullmatch(line))), "")
     return _Header(
@@ -85,8 +84,7 @@ def _read_header(text: str) -> _Header | None:
 
 def _first_paragraph(lines: Sequence[str]) -> Iterator[str]:
     for line in lines:
-        key = _NAME.fullmatch(line)
-        if line.strip() in {"--", ""} or line.startswith("-- columns:") or (key is not None and key[1] in _KEYS):
+        if line.strip() in {"--", ""} or line.startswith(("-- reads", "-- over", "-- columns")):
             return
         yield line.removeprefix("--").strip()
 

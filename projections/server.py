@@ -25,7 +25,9 @@ from postcall.settings import Settings
 from projections.api.application import RouteFamily, build_application
 from projections.api.guard import Guard
 from projections.api.health import HealthApi
+from projections.api.openapi import DocsApi
 from projections.api.replays import ReplayApi
+from projections.api.sessions import SessionsApi
 from projections.api.sql import SqlApi
 from projections.definitions import DefinitionsSource
 from projections.files import hold_warehouse
@@ -83,8 +85,10 @@ async def serve(
     )
     families: list[RouteFamily] = [
         SqlApi(runner=runner),
+        SessionsApi(find_warehouse=lambda: projector.warehouse, data_dir=settings.data_dir),
         ReplayApi(projector=projector, rebuild=rebuild),
         HealthApi(projector=projector, instance=service.instance),
+        DocsApi(),
     ]
     with hold_warehouse(settings.data_dir), announced(settings.data_dir, service):
         try:

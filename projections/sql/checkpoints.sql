@@ -1,5 +1,16 @@
--- checkpoints: how far each build of a projection has read each partition, saved in the transaction of the rows.
+-- checkpoints: how far each table has read each partition of the log.
 -- reads nothing, the projector writes it
+--
+-- columns:
+--   projection       the table that has read this far
+--   kafka_topic      where the record lies: topic
+--   kafka_partition  partition
+--   next_offset      the offset to read next
+--   cluster_id       the log's cluster id
+--   topic_id         the topic's id, where the log gives one
+--   partition_count  how many partitions the topic had
+--   record_checksum  of the record before `next_offset`
+--   set_aside        records of this partition that could not be read
 --
 -- What identifies the log lies beside the offset: its cluster and topic ids where it gives them, how many partitions the
 -- topic had, the checksum of the record before next_offset, and whether what is before it was proven to be of that log.

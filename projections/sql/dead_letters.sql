@@ -1,5 +1,20 @@
--- dead_letters: one row per record that a stage set aside, however often it did, and whether it is still open.
+-- dead_letters: one row per record that a stage set aside, however often it did.
 -- reads: dead_letters (DeadLetter), decisions (DeadLetterResolved)
+--
+-- columns:
+--   id               the same for the same record at the same stage, however often
+--   session_id       the session, if one could be read
+--   kafka_topic      the record that was set aside: topic
+--   kafka_partition  partition
+--   kafka_offset     offset
+--   stage            the stage that could not use it
+--   error_class      `signature`, `unreadable`, `schema`, `vendor`, `model`, `store` or `bug`
+--   reason           why, for a person to act on
+--   attempts         how often it was tried; of several copies the one with the most speaks
+--   state            `open`, `resolved` (a replay got through it) or `dismissed`; one that fails again is open again
+--   occurrences      how many records of the log it stands for, a request that was asked for again included
+--   first_seen_at    when it was first set aside
+--   last_seen_at     when it was last set aside
 --
 -- Of several copies the one with the most attempts speaks, then the first that was seen (a minimum, so order does not
 -- matter). A decision settles the attempts that it names and those before: one that comes first waits for its letter,

@@ -1,5 +1,22 @@
--- insights: one row per session, analyzer, revision and input.
+-- insights: one row per session, analyzer, revision and transcript. A new revision adds rows, it changes none.
 -- reads: insights (InsightExtracted, AnalysisSkipped, AnalysisFailed)
+--
+-- columns:
+--   session_id        the session: one connection, one transcript, one recording
+--   analyzer          name of the analyzer
+--   revision          its revision
+--   input_hash        SHA-256 of what an analyzer receives of the transcript
+--   state             `done`, `empty` (done, nothing found), `failed`, `skipped`
+--   result            the answer, in the shape of the analyzer's schema
+--   reason            why it is not there
+--   model             the model that answered; `local` = the analyzer without a network
+--   occurred_at       the call's time
+--   produced_at       the analysis's time
+--   trigger           `live`, `replay` or `manual`
+--   tokens_in         tokens read
+--   tokens_out        tokens written
+--   cost_usd          price; empty where it is not known
+--   model_latency_ms  how long the model took
 --
 -- done (and empty: done, with nothing found) is final; else failed > skipped, the later attempt, then content.
 

@@ -1,6 +1,19 @@
 -- recordings: one row per session whose recording is stored, failed or unavailable.
 -- reads: recordings (RecordingStored, RecordingFailed), events (RecordingUnavailable)
 --
+-- columns:
+--   session_id             the session: one connection, one transcript, one recording
+--   state                  `stored`, `failed` (we could not get it) or `unavailable` (the vendor has none)
+--   uri                    where the file is
+--   bytes                  size of the file
+--   sha256                 hash of the file
+--   recording_duration_ms  length of the audio
+--   sample_rate            samples a second
+--   channels               1 = mono
+--   codec                  how the audio is coded
+--   stored_at              when it was stored
+--   reason                 why it failed, or is unavailable
+--
 -- stored > failed > unavailable; within a state the later attempt, then content.
 
 -- name: schema

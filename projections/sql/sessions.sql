@@ -1,5 +1,32 @@
--- sessions: one row per session.
+-- sessions: one row per session, whatever is known of it. A record that says less never blanks one that said more: the
+-- vendor's complete record, then the announced end, then the vendor's partial record, then the start, column by column.
 -- reads: events (all types; any event makes the row, records and starts fill it)
+--
+-- columns:
+--   session_id          the session: one connection, one transcript, one recording
+--   source              the vendor
+--   conversation_id     what the sessions of one caller's conversation share; empty where the vendor sends none
+--   agent_id            the voice agent
+--   started_at          start of the call
+--   ended_at            end of the call; empty while it has none
+--   duration_ms         length of the call
+--   latency_ms          response latency as the vendor reports it
+--   user_speech_ms      how long the caller spoke
+--   agent_speech_ms     how long the agent spoke
+--   from_number         the caller's number
+--   from_country        its country
+--   to_number           the agent's number
+--   to_country          its country
+--   country_code        country of the connection
+--   ip_address          address of the connection
+--   language            language of the call, where the vendor says it
+--   recording_expected  whether the vendor records this session at all; empty = not said
+--   turn_count          turns of the transcript; empty while there is none
+--   input_hash          SHA-256 of what an analyzer receives of the transcript
+--   metadata            your metadata: the start's, overlaid by the end's
+--   extensions          vendor fields that have no column
+--   first_seen_at       when the first event of this session became known
+--   updated_at          when the newest of the records shown here became known; a repeated delivery does not change it
 --
 -- The greatest record of each authority is kept, by number of turns and then by content; per column the view takes the
 -- highest authority that says anything, so a sparse record never blanks a rich one, and turn_count and input_hash are

@@ -1,5 +1,13 @@
--- transcripts: one row per turn of a session's winning record, seq from 1.
+-- transcripts: one row per turn of the session's winning transcript.
 -- reads: events (SessionEnded, SessionFetched)
+--
+-- columns:
+--   session_id  the session: one connection, one transcript, one recording
+--   seq         place in the transcript, from 1
+--   role        `user`, `assistant` or `unknown`
+--   text        what was said
+--   spoken_at   when, if known
+--   latency_ms  from the caller's last word to the agent's first, if known
 --
 -- Turns are appended when their record becomes its session's winner, and the view shows those of the winner. A record's
 -- rank only ever rises, so the same turns are never appended twice. No index enforces the key: it would cost twenty

@@ -1,5 +1,18 @@
--- webhooks: one row per raw delivery, without its body.
+-- webhooks: one row per raw delivery as it lies in the log. Bodies are not here.
 -- reads: webhooks (every type)
+--
+-- columns:
+--   kafka_topic      where the record lies: topic
+--   kafka_partition  partition
+--   kafka_offset     offset
+--   receipt_id       the id that was returned as `Postcall-Receipt`
+--   received_at      when it came in
+--   source           the vendor
+--   signature        `verified`, `unsigned`, `rest`, `imported` or `relay`
+--   type             the vendor's event type, or `unreadable`
+--   session_id       the session, if one could be read
+--   sha256           hash of the body
+--   bytes            size of the body
 --
 -- Appended without an index: a batch never holds what lies below this projection's checkpoint.
 
