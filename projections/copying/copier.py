@@ -1,0 +1,227 @@
+"""When a copy is made: once something changed, at most every interval, and for a twentieth of the time at most."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from projections.copying.contents import Contents, Place, ReadPlace, read_contents, read_mark, read_places
+from projections.copying.errors import CopyFailed, CopyStopped, WarehouseBehind
+from projections.copying.making import CopyFacts, DiskWatch, LeftOut, write_copy
+from projections.copying.placing import COPY_FILE, draft_of, put_in_place, remove_left_behind
+from projections.documentation import describe_tables
+from projections.errors import WarehouseReplaced
+from projections.reading import WarehouseReader
+
+logger = logging.getLogger(__name__)
+
+#: Copying may take one part of so many of the time.
+_SHARE: Final = 20
+#: How often the warehouse is looked at for changes.
+_LOOK_INTERVAL_S: Final = 5.0
+#: What a copy leaves free on the disk, which the log and the warehouse need more.
+SPARE_BYTES: Final = 256_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """A copy that is there; `seconds` is what making it took, nothing where the one that was there is still true."""
+
+    path: Path
+    copied_at: datetime
+    bytes: int
+    seconds: float
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Present:
+    """What the copy that is there says of itself."""
+
+    facts: CopyFacts
+    places: dict[Place, ReadPlace]
+
+
+class Copier:
+    """Keeps `analytics.duckdb` of a data directory in step with the warehouse that `find_warehouse` gives.
+
+    The caller holds the warehouse of the directory. Each copy is made in a thread, from one snapshot.
+
+    :param interval_s: 0 = only when asked.
+    """
+
+    def __init__(
+        self,
+        find_warehouse: Callable[[], WarehouseReader | None],
+        data_dir: Path,
+        *,
+        interval_s: float,
+        reporting_timezone: str,
+        spare_bytes: int = SPARE_BYTES,
+    ) -> None:
+        self._find_warehouse = find_warehouse
+        self.path = data_dir / COPY_FILE
+        self._interval_s = interval_s
+        self._reporting_timezone = reporting_timezone
+        self._disk = DiskWatch(data_dir, spare_bytes=spare_bytes)
+        self._one_at_a_time = asyncio.Lock()
+        self._stopping = threading.Event()
+        self._reader: duckdb.DuckDBPyConnection | None = None
+        self._has_copied = False
+        self._complaint: str | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Copy until `stopping` is set; a copy that is being made then is given up."""
+        try:
+            remove_left_behind(self.path)
+            while not stopping.is_set():
+                pause_s = await self._copy_if_changed() if self._interval_s > 0 else self._interval_s
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), pause_s or None)
+        finally:
+            self.stop()
+            async with self._one_at_a_time:
+                pass
+
+    def stop(self) -> None:
+        """Give up the copy that is being made, and make none any more."""
+        self._stopping.set()
+        reader = self._reader
+        if reader is not None:
+            with contextlib.suppress(duckdb.Error):
+                reader.interrupt()
+
+    async def copy_now(self) -> Copy:
+        """Make a copy of what the warehouse holds now; where the one that is there is still true, that is it.
+
+        :raises CopyFailed: there is no new one; says why.
+        """
+        async with self._one_at_a_time:
+            copy = await asyncio.to_thread(self._copy)
+        if copy is None:
+            raise CopyFailed("There is nothing to copy yet.")
+        return copy
+
+    async def _copy_if_changed(self) -> float:
+        """Copy if anything was read and has changed; returns after how many seconds to look again."""
+        started_at_s = time.monotonic()
+        try:
+            async with self._one_at_a_time:
+                copy = await asyncio.to_thread(self._copy, needs_rows=True)
+        except CopyStopped:
+            return _LOOK_INTERVAL_S
+        except CopyFailed as error:
+            self._complain(error)
+            return self._interval_s
+        if self._complaint is not None:
+            logger.info("Warehouse is copied again", extra={"action": "copy_resumed"})
+            self._complaint = None
+        if copy is None or copy.seconds == 0:
+            return min(_LOOK_INTERVAL_S, self._interval_s)
+        return pause_after(time.monotonic() - started_at_s, interval_s=self._interval_s)
+
+    def _complain(self, error: CopyFailed) -> None:
+        is_new = error.code != self._complaint
+        self._complaint = error.code
+        level = logging.WARNING if is_new else logging.DEBUG
+        logger.log(level, "Warehouse was not copied: %s", error, extra={"action": "copy_failed", "code": error.code})
+
+    def _copy(self, *, needs_rows: bool = False) -> Copy | None:
+        warehouse = self._find_warehouse()
+        if warehouse is None:
+            raise CopyFailed("The warehouse is being opened. Try again in a moment.")
+        present = _read_present(self.path)
+        try:
+            with warehouse.snapshot() as reader, self._interruptible(reader):
+                return self._copy_snapshot(reader, present, needs_rows=needs_rows)
+        except WarehouseReplaced as error:
+            raise CopyFailed("The warehouse was replaced just now. Try again.") from error
+        except duckdb.InterruptException as error:
+            raise CopyStopped from error
+        except (duckdb.Error, OSError) as error:
+            raise CopyFailed(f"The copy could not be made: {str(error).partition(chr(10))[0]}") from error
+
+    def _copy_snapshot(
+        self, reader: duckdb.DuckDBPyConnection, present: _Present | None, *, needs_rows: bool
+    ) -> Copy | None:
+        facts = CopyFacts(
+            copied_at=datetime.now(UTC), reporting_timezone=self._reporting_timezone, mark=read_mark(reader)
+        )
+        if present is not None and present.facts.mark == facts.mark:
+            return Copy(path=self.path, copied_at=present.facts.copied_at, bytes=self.path.stat().st_size, seconds=0)
+        contents = read_contents(reader)
+        if needs_rows and not contents.has_read:
+            return None
+        if present is not None and contents.is_behind(present.places):
+            raise WarehouseBehind
+        return self._make(reader, contents, facts)
+
+    def _make(self, reader: duckdb.DuckDBPyConnection, contents: Contents, facts: CopyFacts) -> Copy:
+        started_at_s = time.monotonic()
+        self._disk.check(needed_bytes=self.path.stat().st_size if self.path.exists() else 0)
+        with draft_of(self.path) as draft:
+            left_out = write_copy(reader, draft, contents, facts, words=describe_tables(), check=self._check)
+            size = draft.stat().st_size
+            put_in_place(draft, self.path)
+        seconds = round(time.monotonic() - started_at_s, 3)
+        copy = Copy(path=self.path, copied_at=facts.copied_at, bytes=size, seconds=seconds, left_out=tuple(left_out))
+        self._tell(copy)
+        return copy
+
+    def _tell(self, copy: Copy) -> None:
+        level = logging.DEBUG if self._has_copied else logging.INFO
+        self._has_copied = True
+        told = {"action": "copied", "seconds": copy.seconds, "bytes": copy.bytes}
+        logger.log(level, "Warehouse is copied to %s", copy.path.name, extra=told)
+        for left_out in copy.left_out:
+            logger.warning(
+                "%s is not in the copy: its rows cannot be read (%s)",
+                left_out.name,
+                left_out.kind,
+                extra={"action": "left_out", "table": left_out.name},
+            )
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise CopyStopped
+        self._disk.check()
+
+    @contextlib.contextmanager
+    def _interruptible(self, reader: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        self._reader = reader
+        try:
+            self._check()
+            yield
+        finally:
+            self._reader = None
+
+
+def pause_after(seconds: float, *, interval_s: float) -> float:
+    """How long to rest after a copy that took so long."""
+    return max(interval_s, _SHARE * seconds) - seconds
+
+
+def _read_present(path: Path) -> _Present | None:
+    """What the copy says that is there; None if there is none that can be read, also for being open for writing."""
+    if not path.exists():
+        return None
+    try:
+        with duckdb.connect(path, read_only=True, config={"threads": 1}) as copy:
+            copy.execute("SET TimeZone = 'UTC'")
+            row = copy.execute("SELECT copied_at, reporting_timezone, mark FROM postcall.copy").fetchone()
+            if row is None:
+                return None
+            facts = CopyFacts(copied_at=row[0], reporting_timezone=row[1], mark=row[2])
+            return _Present(facts=facts, places=read_places(copy))
+    except duckdb.Error:
+        return None
