@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import orjson
 from rich.console import Console
@@ -56,18 +57,28 @@ def search(wanted: Search, *, settings: Settings, query_settings: QuerySettings)
     :raises QueryTimedOut: it took longer than a query may.
     :raises ProjectionError: there is no warehouse, or nobody answers.
     """
+    statement, parameters = make_query(wanted, timezone=settings.reporting_timezone)
+    answer = run_query(statement, "json", settings=settings, query_settings=query_settings, parameters=parameters)
+    return read_answer(answer.body, limit=wanted.limit)
+
+
+def make_query(wanted: Search, *, timezone: str) -> tuple[str, dict[str, Any]]:
+    """The statement that looks for it, always the same, and its parameters."""
     parameters = {
         "phrase": wanted.phrase,
         "role": wanted.role,
         "since": wanted.since.isoformat() if wanted.since else None,
-        "timezone": settings.reporting_timezone,
+        "timezone": timezone,
+        # One more than is wanted shows whether there are more.
         "rows": wanted.limit + 1,
     }
-    statement = load_sql("queries/search")["search"]
-    answer = run_query(statement, "json", settings=settings, query_settings=query_settings, parameters=parameters)
-    rows = orjson.loads(answer.body)["rows"]
-    matches = [Match(**row) for row in rows[: wanted.limit]]
-    return Found(matches=matches, has_more=len(rows) > wanted.limit)
+    return load_sql("queries/search")["search"], parameters
+
+
+def read_answer(body: bytes, *, limit: int) -> Found:
+    """What was found."""
+    rows = orjson.loads(body)["rows"]
+    return Found(matches=[Match(**row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
 def print_matches(matches: Iterable[Match], phrase: str, *, console: Console) -> None:
