@@ -1,4 +1,4 @@
-"""Settings of the projections service: where a user's files are, and the limits of a query."""
+"""Settings of the projections service: where a user's files are, the limits of a query, and the copy."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ class QuerySettings:
     sql_threads: int = setting(2, "threads of one query")
     sql_concurrency: int = setting(4, "queries at once; more wait their turn until the deadline")
     sql_max_rows: int = setting(100_000, "rows of one answer; what is beyond is cut off, and the answer says so")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopySettings:
+    """The copy that notebooks and BI tools read."""
+
+    analytics_copy_interval_s: float = setting(
+        60.0, "analytics.duckdb is made again at most every so many seconds; 0 = only when asked"
+    )

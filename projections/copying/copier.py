@@ -7,9 +7,11 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -74,50 +76,52 @@ class Copier:
         self._interval_s = interval_s
         self._reporting_timezone = reporting_timezone
         self._disk = DiskWatch(data_dir, spare_bytes=spare_bytes)
-        self._one_at_a_time = asyncio.Lock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="warehouse-copier")
         self._stopping = threading.Event()
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._has_copied = False
         self._complaint: str | None = None
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Copy until `stopping` is set; a copy that is being made then is given up."""
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Copy while the block runs; a copy that is being made at its end is given up."""
+        await asyncio.to_thread(remove_left_behind, self.path)
+        copying = asyncio.create_task(self._keep_copying())
         try:
-            remove_left_behind(self.path)
-            while not stopping.is_set():
-                pause_s = await self._copy_if_changed() if self._interval_s > 0 else self._interval_s
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), pause_s or None)
+            yield
         finally:
-            self.stop()
-            async with self._one_at_a_time:
-                pass
-
-    def stop(self) -> None:
-        """Give up the copy that is being made, and make none any more."""
-        self._stopping.set()
-        reader = self._reader
-        if reader is not None:
-            with contextlib.suppress(duckdb.Error):
-                reader.interrupt()
+            self._stop()
+            copying.cancel()
+            await asyncio.gather(copying, return_exceptions=True)
+            await asyncio.to_thread(self._worker.shutdown)
 
     async def copy_now(self) -> Copy:
         """Make a copy of what the warehouse holds now; where the one that is there is still true, that is it.
 
         :raises CopyFailed: there is no new one; says why.
         """
-        async with self._one_at_a_time:
-            copy = await asyncio.to_thread(self._copy)
+        copy = await self._in_worker(self._copy)
         if copy is None:
             raise CopyFailed("There is nothing to copy yet.")
         return copy
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        reader = self._reader
+        if reader is not None:
+            with contextlib.suppress(duckdb.Error):
+                reader.interrupt()
+
+    async def _keep_copying(self) -> None:
+        while self._interval_s > 0:
+            pause_s = await self._copy_if_changed()
+            await asyncio.sleep(pause_s)
 
     async def _copy_if_changed(self) -> float:
         """Copy if anything was read and has changed; returns after how many seconds to look again."""
         started_at_s = time.monotonic()
         try:
-            async with self._one_at_a_time:
-                copy = await asyncio.to_thread(self._copy, needs_rows=True)
+            copy = await self._in_worker(partial(self._copy, needs_rows=True))
         except CopyStopped:
             return _LOOK_INTERVAL_S
         except CopyFailed as error:
@@ -130,6 +134,9 @@ class Copier:
             return min(_LOOK_INTERVAL_S, self._interval_s)
         return pause_after(time.monotonic() - started_at_s, interval_s=self._interval_s)
 
+    async def _in_worker(self, work: Callable[[], Copy | None]) -> Copy | None:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
     def _complain(self, error: CopyFailed) -> None:
         is_new = error.code != self._complaint
         self._complaint = error.code
@@ -137,6 +144,7 @@ class Copier:
         logger.log(level, "Warehouse was not copied: %s", error, extra={"action": "copy_failed", "code": error.code})
 
     def _copy(self, *, needs_rows: bool = False) -> Copy | None:
+        self._check()
         warehouse = self._find_warehouse()
         if warehouse is None:
             raise CopyFailed("The warehouse is being opened. Try again in a moment.")
