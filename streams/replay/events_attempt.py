@@ -69,6 +69,7 @@ async def derive_and_compare(log: LogConnection, configuration: Configuration, s
     live = (await read_generation(log)).number
     frontier = await read_frontier(log, live)
     pair = open_pair(configuration, log, before=live, after=live + 1)
+    topic_id = None
     try:
         topic_id = await make_topic(log, live + 1, configuration.read(Settings).topics)
         rederivation = Rederivation(DERIVATIONS["normalize"](configuration, live + 1))
@@ -90,7 +91,7 @@ async def derive_and_compare(log: LogConnection, configuration: Configuration, s
         )
     except BaseException:
         pair.discard()
-        await delete_topic(log, live + 1)
+        await delete_topic(log, live + 1, topic_id=topic_id)
         raise
 
 
@@ -119,7 +120,7 @@ async def leave(attempt: Attempt, log: LogConnection) -> None:
     :raises PostcallError: the log does not delete the topic; the next attempt will.
     """
     attempt.pair.discard()
-    await delete_topic(log, attempt.number)
+    await delete_topic(log, attempt.number, topic_id=attempt.topic_id)
 
 
 async def _prepare(attempt: Attempt, log: LogConnection, show: Show) -> GenerationPromoted:

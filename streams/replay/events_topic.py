@@ -43,17 +43,19 @@ async def make_topic(log: LogConnection, generation: int, wanted: TopicSettings)
     return made.topic_id
 
 
-async def delete_topic(log: LogConnection, generation: int) -> None:
+async def delete_topic(log: LogConnection, generation: int, *, topic_id: str | None = None) -> None:
     """Delete the topic of a generation, if it is there; returns once it is gone.
 
+    :param topic_id: only if it is still the one of this id, and not somebody else's.
     :raises TopicsRefused: the log does not let this user delete it.
     :raises LogUnavailable: the log does not answer.
     """
     name = events_topic(generation).name
+    found = (await read_metadata(log, [name])).topics.get(name)
+    if found is None or topic_id not in (None, found.topic_id):
+        return
     try:
         async with open_admin(log) as admin:
-            if name not in await admin.list_topics():
-                return
             await _delete(admin, name)
             deadline_s = time.monotonic() + _LIMIT_S
             while name in await admin.list_topics():

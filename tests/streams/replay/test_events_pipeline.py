@@ -46,13 +46,11 @@ _TABLES = ("sessions", "transcripts", "insights", "recordings", "dead_letters", 
 _DOWNLOADS = (RECORDING_REQUESTS, RECORDINGS)
 
 
-@pytest.mark.both_logs
+@pytest.mark.embedded_log
 @pytest.mark.timeout(300)
-async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_twice(
-    tmp_path: Path, kafka_address: str | None
-) -> None:
-    configuration = _configuration(tmp_path / "data", kafka_address)
-    async with _log(configuration, kafka_address) as log:
+async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_twice(tmp_path: Path) -> None:
+    configuration = _configuration(tmp_path / "data")
+    async with _log(configuration) as log:
         await create_topics(log, TopicSettings())
         deliveries = [*map(delivered, (ended(1), updated(1), monologue(2))), GARBAGE]
         await derive_older(str(log), deliveries, events=2, directory=tmp_path / "older")
@@ -61,7 +59,7 @@ async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_
         assert await _roles(pipeline, "s-1") == ["user", "user"]
         assert await _count_all(pipeline.log, _DOWNLOADS) == [0, 0]
 
-        told = await _replay_events(tmp_path / "data", kafka_address)
+        told = await _replay_events(tmp_path / "data")
 
         changed = {table["table"]: (table["changed"], table["examples"]) for table in told["tables"]}
         assert (changed["transcripts"], changed["sessions"][1]) == ((1, ["s-1"]), ["s-1"])
@@ -94,28 +92,22 @@ async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_
         assert (await _paid(pipeline.log)).total() == 5
 
 
-def _configuration(data_dir: Path, kafka: str | None) -> Configuration:
-    flags = {
-        "data_dir": data_dir, "host": "127.0.0.1", "port": 0, "private_port": 0, "broker_port": 0, "kafka": kafka,
-    }  # fmt: skip
+def _configuration(data_dir: Path) -> Configuration:
+    flags = {"data_dir": data_dir, "host": "127.0.0.1", "port": 0, "private_port": 0, "broker_port": 0}
     environment = {"LAYERCODE_WEBHOOK_SECRET": _SECRET, "POSTCALL_LOG_LEVEL": "WARNING"}
     return Configuration(flags=flags, environment=environment)
 
 
 @contextlib.asynccontextmanager
-async def _log(configuration: Configuration, kafka: str | None) -> AsyncIterator[LogConnection]:
-    if kafka is not None:
-        yield LogConnection(kafka)
-        return
+async def _log(configuration: Configuration) -> AsyncIterator[LogConnection]:
     with hold_directory(configuration.read(Settings).data_dir):
         async with started_log(configuration) as log:
             yield log
 
 
-async def _replay_events(data_dir: Path, kafka: str | None) -> dict[str, Any]:
-    where = ["--data-dir", str(data_dir), *(("--kafka", kafka) if kafka else ())]
+async def _replay_events(data_dir: Path) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *postcall_command("replay", "events", "--yes", "--json", *where),
+        *postcall_command("replay", "events", "--yes", "--json", "--data-dir", str(data_dir)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

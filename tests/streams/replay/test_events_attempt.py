@@ -1,0 +1,236 @@
+"""An attempt at a generation: what it derives, where the next one begins, and what is left where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from postcall.dead_letters import DeadLetter
+from postcall.decisions import CutOver, GenerationPromoted
+from postcall.errors import PostcallError
+from postcall.generations import Generation, GenerationReplaced, read_generation, watch_generation
+from postcall.kafka import open_admin
+from postcall.log import encode, open_record
+from postcall.log_connection import LogConnection
+from postcall.records import NewRecord
+from postcall.settings import Configuration, Settings
+from postcall.supervisor import postcall_command
+from postcall.topic_creation import create_topics
+from postcall.topic_settings import TopicSettings
+from postcall.topics import ANALYSIS_REQUESTS, DEAD_LETTERS, EVENTS, RECORDING_REQUESTS, WEBHOOKS, events_topic
+from streams.appender import Appender
+from streams.replay import events_cut_over
+from streams.replay.events_attempt import Attempt, derive_and_compare, promote
+from streams.replay.events_cut_over import NotSettled
+from streams.replay.events_derivation import Rederivation
+from streams.stages import build_stage
+from tests.streams.log_contents import append_all, count_records, read_all, read_ids
+from tests.streams.replay.older_rules import GARBAGE, delivered, derive_older, ended, monologue, updated
+from tests.streams.running import running
+from tests.waiting import eventually
+
+_DELIVERIES = [*map(delivered, (ended(1), updated(1), monologue(2), ended(3))), GARBAGE]
+
+
+class _Log:
+    """A log whose events an older normalizer derived, and the stages and attempts that work on it."""
+
+    def __init__(self, address: str, data_dir: Path) -> None:
+        self.address = address
+        self.connection = LogConnection(address)
+        self.data_dir = data_dir
+        self.configuration = Configuration(flags={"data_dir": data_dir, "kafka": address})
+
+    async def derive_older(self) -> None:
+        await derive_older(self.address, _DELIVERIES, events=3, directory=self.data_dir / "stages")
+
+    @contextlib.asynccontextmanager
+    async def stage(self, name: str, generation: Generation | None = None) -> AsyncIterator[None]:
+        stage = build_stage(name, self.configuration, self.data_dir / "stages", generation=generation)
+        async with running(stage, log=self.address, data_dir=self.data_dir / "stages"):
+            yield
+
+    async def plan(self) -> None:
+        """Let the older events be planned: three calls to analyze, and no recording."""
+        async with self.stage("plan"):
+            await eventually(partial(self.has, ANALYSIS_REQUESTS.name, 3), timeout_s=60)
+
+    async def attempt(self) -> Attempt:
+        return await derive_and_compare(self.connection, self.configuration, _show_nothing)
+
+    async def promote(self, attempt: Attempt) -> str | None:
+        return await promote(attempt, self.connection, self.configuration.read(Settings), _show_nothing)
+
+    async def has(self, topic: str, count: int) -> bool:
+        known = {each.name: each for each in (EVENTS, events_topic(2), ANALYSIS_REQUESTS)}
+        return await count_records(self.address, known[topic]) >= count
+
+    async def topics(self) -> list[str]:
+        async with open_admin(self.connection) as admin:
+            return list(await admin.list_topics())
+
+    async def append(self, *records: NewRecord) -> None:
+        await append_all(self.address, records)
+
+
+@contextlib.contextmanager
+def _show_nothing(_what: str) -> Iterator[Callable[[int, int], None]]:
+    yield lambda _completed, _total: None
+
+
+@pytest.fixture
+async def past(log: str, tmp_path: Path) -> _Log:
+    """A log on which the older normalizer and the plan have done all there was."""
+    past = _Log(log, tmp_path / "data")
+    past.data_dir.mkdir()
+    await past.derive_older()
+    return past
+
+
+@pytest.mark.both_logs
+async def test_a_generation_is_what_todays_stage_derives_and_nothing_of_it_is_planned(past: _Log) -> None:
+    await past.plan()
+    attempt = await past.attempt()
+    (sessions, transcripts) = (
+        next(table for table in attempt.differences if table.table == name) for name in ("sessions", "transcripts")
+    )
+    assert (sessions.rows_before, sessions.rows_after) == (3, 3)
+    assert (transcripts.changed, transcripts.columns, transcripts.examples) == (2, {"role": 2}, ("s-1", "s-3"))
+    assert (transcripts.only_before, transcripts.only_after) == (0, 0)
+    assert await past.promote(attempt) is None, "no warehouse is kept there"
+    live = await read_generation(past.connection)
+    assert live.number == 2
+    assert sum(live.webhooks.values()) == len(_DELIVERIES)
+    assert sum(live.events.values()) == 4
+    async with past.stage("plan", live), past.stage("normalize", live):
+        await past.append(delivered(monologue(7)))
+        await eventually(partial(past.has, ANALYSIS_REQUESTS.name, 4), timeout_s=60)
+    assert await count_records(past.address, ANALYSIS_REQUESTS) == 4
+    assert await count_records(past.address, RECORDING_REQUESTS) == 0
+    (letter,) = {open_record(record).message for record in await read_all(past.address, DEAD_LETTERS)}
+    assert isinstance(letter, DeadLetter), "the same one as the stage's: known already"
+    live_ids = await read_ids(past.address, events_topic(2))
+    assert len(live_ids) == len(set(live_ids)) == 5
+
+
+async def test_what_comes_between_comparison_and_switch_is_derived_by_both_and_asked_for_once(past: _Log) -> None:
+    await past.plan()
+    attempt = await past.attempt()
+    async with past.stage("normalize"), past.stage("plan"):
+        await past.append(delivered(monologue(8)))
+        await eventually(partial(past.has, ANALYSIS_REQUESTS.name, 4), timeout_s=60)
+        await eventually(partial(_has_committed, past, len(_DELIVERIES) + 1), timeout_s=60)
+    # Its delivery is read again by a stage that begins a little earlier.
+    await past.promote(attempt)
+    live = await read_generation(past.connection)
+    early = Generation(
+        number=2,
+        webhooks={partition: max(0, offset - 1) for partition, offset in live.webhooks.items()},
+        events={partition: max(0, offset - 1) for partition, offset in live.events.items()},
+    )
+    planned = set(await read_ids(past.address, ANALYSIS_REQUESTS))
+    async with past.stage("normalize", early), past.stage("plan", early):
+        await past.append(delivered(monologue(9)))
+        await eventually(partial(_asks_for, past, len(planned) + 1), timeout_s=60)
+    ids = await read_ids(past.address, events_topic(2))
+    assert len(ids) > len(set(ids)) == 6, "derived twice, and the same events"
+
+
+async def test_nothing_takes_over_while_events_are_not_planned(past: _Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_cut_over, "_STANDSTILL_LIMIT_S", 0.0)
+    attempt = await past.attempt()
+    with pytest.raises(NotSettled, match="plan has 3 events"):
+        await past.promote(attempt)
+    assert (await read_generation(past.connection)).number == 1
+    assert events_topic(2).name not in await past.topics()
+    assert [path.name for path in past.data_dir.iterdir()] == ["stages"]
+
+
+async def test_without_a_stage_that_has_read_nothing_is_derived(log: str, tmp_path: Path) -> None:
+    past = _Log(log, tmp_path)
+    await past.append(*_DELIVERIES)
+    with pytest.raises(NotSettled, match="knows of no"):
+        await past.attempt()
+
+
+async def test_an_attempt_after_a_killed_one_starts_over(past: _Log) -> None:
+    """What the killed one left may be another normalizer's."""
+    await past.plan()
+    killed = await past.attempt()
+    again = await past.attempt()
+    with pytest.raises(PostcallError, match="made anew"):
+        await past.promote(killed)
+    await past.promote(again)
+    assert sum((await read_generation(past.connection)).events.values()) == 4
+    assert await count_records(past.address, events_topic(2)) == 4
+
+
+async def test_who_runs_in_an_earlier_generation_is_told_of_the_next(log: str) -> None:
+    connection = LogConnection(log)
+    assert await read_generation(connection) == Generation()
+    watching = asyncio.create_task(watch_generation(connection, 1))
+    await create_topics(connection, TopicSettings(), names=[events_topic(2).name])
+    promoted = GenerationPromoted(
+        generation=2, cut_over=CutOver(webhooks={0: 3}, events={0: 4}), at=datetime.now(UTC), counts={}
+    )
+    await append_all(log, [encode(promoted, source="replay", time=promoted.at)])
+    with pytest.raises(GenerationReplaced) as told:
+        await asyncio.wait_for(watching, 60)
+    live = await read_generation(connection)
+    assert told.value.live == live == Generation(number=2, webhooks={0: 3}, events={0: 4})
+    assert (live.begin(WEBHOOKS.name, 0), live.begin(live.topic.name, 0), live.begin(WEBHOOKS.name, 1)) == (3, 4, 0)
+    with pytest.raises(GenerationReplaced):
+        # As after a restore of an older log: it goes back as well.
+        await watch_generation(connection, 3)
+
+
+async def test_what_our_own_code_cannot_read_is_set_aside_and_named(past: _Log) -> None:
+    def broken(_record: object) -> list[NewRecord]:
+        raise ZeroDivisionError
+
+    rederivation = Rederivation(broken)
+    await rederivation.derive_up_to(
+        await events_cut_over.read_frontier(past.connection, 1),
+        log=past.connection,
+        appender=Appender(past.connection),
+        on_progress=lambda _: None,
+    )
+    assert rederivation.reasons == {"bug": len(_DELIVERIES)}
+
+
+async def test_where_nobody_can_be_asked_the_command_wants_a_yes(past: _Log) -> None:
+    done = await _run_command(past)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--dry-run" in done.stderr
+    assert events_topic(2).name not in await past.topics()
+
+
+async def test_a_dry_run_tells_and_leaves(past: _Log) -> None:
+    done = await _run_command(past, "--dry-run", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["state"], told["generation"], told["events"]) == (0, "left", 2, 4)
+    assert "is deleted" in done.stderr
+    assert events_topic(2).name not in await past.topics()
+
+
+async def _run_command(past: _Log, *options: str) -> subprocess.CompletedProcess[str]:
+    command = postcall_command("replay", "events", "--kafka", past.address, "--data-dir", str(past.data_dir), *options)
+    return await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+async def _has_committed(past: _Log, deliveries: int) -> bool:
+    return sum((await events_cut_over.read_frontier(past.connection, 1)).values()) >= deliveries
+
+
+async def _asks_for(past: _Log, count: int) -> bool:
+    return len(set(await read_ids(past.address, ANALYSIS_REQUESTS))) >= count
