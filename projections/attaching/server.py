@@ -20,9 +20,8 @@ from projections.attaching.child import Offer
 from projections.attaching.extensions import find_extensions
 from projections.attaching.keeper import Keeper
 from projections.attaching.settings import AttachSettings
+from projections.copying.placing import COPY_FILE
 
-#: The file that is served, in the data directory.
-COPY_FILE: Final = "analytics.duckdb"
 _LINKS_FOLDER: Final = "attached"
 _MIN_TOKEN_LENGTH: Final = 4
 

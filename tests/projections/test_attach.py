@@ -120,7 +120,7 @@ async def test_attach_follows_the_copies(tmp_path: Path, client: Client) -> None
         await attach(client, served)
         for run in (2, 3, 4, 5):
             make_copy(served.copy, run=run)
-            await eventually(lambda run=run: client.run("SELECT max(run) FROM postcall.sessions") == [[run]])  # type: ignore[misc]
+            await eventually(lambda run=run: client.run("SELECT max(run) FROM postcall.sessions") == [[run]])
         assert list((tmp_path / "attached").iterdir()) == []
 
 
