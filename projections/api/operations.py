@@ -58,6 +58,7 @@ def _refusal(status: int, meaning: str) -> Answer:
     return Answer(status=status, meaning=meaning, schema=ref("Error"))
 
 
+_RANGE: Final = _text("Range", "A part of the file: `bytes=0-1023`.", where="header")
 _SESSION_ID: Final = _text("session_id", "The session's id.", where="path")
 _NO_SESSION: Final = _refusal(404, "`no_session`: nothing is known of it.")
 _BODY_REFUSALS: Final = (
@@ -98,7 +99,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         path="/v1/sessions/{session_id}/recording",
         summary="A session's recording.",
-        parameters=(_SESSION_ID, _text("Range", "A part of the file: `bytes=0-1023`.", where="header")),
+        parameters=(_SESSION_ID, _RANGE),
         answers=(
             Answer(status=200, meaning="The file.", media_types=("audio/wav",)),
             Answer(status=206, meaning="The part that was asked for.", media_types=("audio/wav",)),
@@ -124,7 +125,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                     JSON,
                     "text/csv",
                     "application/vnd.apache.arrow.stream",
-                    "application/vnd.apache.parquet",
                 ),
                 schema=ref("SqlRows"),
             ),
@@ -134,9 +134,22 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         ),
     ),
     Operation(
-        path="/v1/schema",
-        summary="Tables and views with their columns, types and meanings.",
-        answers=(Answer(status=200, meaning="The schema.", schema=ref("WarehouseSchema")),),
+        path="/v1/copy",
+        summary="The copy of the warehouse for notebooks and BI tools: one DuckDB file.",
+        parameters=(_RANGE, _text("If-None-Match", "The ETag of a copy that is there already.", where="header")),
+        answers=(
+            Answer(status=200, meaning="The file.", media_types=("application/octet-stream",)),
+            Answer(status=206, meaning="The part that was asked for.", media_types=("application/octet-stream",)),
+            Answer(status=304, meaning="It has not changed.", media_types=()),
+            _refusal(404, "`no_copy`: there is none yet."),
+            _refusal(416, "`wrong_range`: the file does not have it."),
+        ),
+    ),
+    Operation(
+        path="/v1/copy",
+        method="POST",
+        summary="Make the copy now.",
+        answers=(Answer(status=200, meaning="It is there.", schema=ref("Copy")),),
     ),
     Operation(
         path="/v1/replays/projections",

@@ -65,6 +65,14 @@ def all_schemas() -> Mapping[str, Schema]:
         "SessionPage": _session_page(),
         "SqlRequest": _of_model(SqlRequest),
         "SqlRows": _sql_rows(),
+        "Copy": _object(
+            {
+                "copied_at": {"type": "string", "format": "date-time"},
+                "bytes": _COUNT,
+                "seconds": {"type": "number", "minimum": 0},
+                "left_out": {"type": "array", "items": _TEXT, "description": "tables that could not be copied"},
+            }
+        ),
         "WarehouseSchema": _warehouse_schema(),
         "ReplayRequest": _of_model(ReplayRequest),
         "Health": _object({"status": {"const": "ok"}, "instance": _INSTANCE}),

@@ -24,7 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from projections.api.answers import PRIVATE_HEADERS, RequestRefused
-from projections.api.recording_file import RecordingResponse, find_local_file
+from projections.api.ranged_files import RangedFileResponse
+from projections.api.recording_file import find_local_file
 from projections.errors import QueriesBusy, QueryTimedOut, WarehouseReplaced
 from projections.reading import WarehouseReader
 from projections.session_documents import Lookup, Page, Place, Row, find_recording, find_sessions, read_session
@@ -86,7 +87,8 @@ class SessionsApi:
         recording = await self._read(lambda reader: find_recording(reader, session_id))
         if recording is None:
             raise _no_session()
-        return RecordingResponse(find_local_file(self._data_dir, recording))
+        path = find_local_file(self._data_dir, recording)
+        return RangedFileResponse(path, media_type="audio/wav", filename=path.name, headers=PRIVATE_HEADERS)
 
     async def _read(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_snapshot, work)
