@@ -29,7 +29,7 @@ from postcall.kafka import open_admin
 from postcall.log_connection import LogConnection
 from postcall.log_diagnosis import explain_failure
 from postcall.topic_settings import Difference, TopicSettings, TopicState, find_differences
-from postcall.topics import ALL_TOPICS
+from postcall.topics import ALL_TOPICS, generation_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ async def create_topics(
             if missing:
                 await _make(admin, missing, wanted)
             there = await _wait_for_leaders(admin, names)
-            report = await _compare(admin, there, names, wanted)
+            report = await _compare(admin, there, _with_generations(names, there), wanted)
         except KafkaError as error:
             raise LogUnavailable(await explain_failure(log, error)) from error
     return TopicsReport(made=tuple(missing), states=report.states, differences=report.differences)
@@ -84,9 +84,18 @@ async def compare_topics(log: LogConnection, wanted: TopicSettings) -> TopicsRep
     """
     async with open_admin(log) as admin:
         try:
-            return await _compare(admin, await _described(admin), TOPIC_NAMES, wanted)
+            there = await _described(admin)
+            return await _compare(admin, there, _with_generations(TOPIC_NAMES, there), wanted)
         except KafkaError as error:
             raise LogUnavailable(await explain_failure(log, error)) from error
+
+
+def _with_generations(names: Sequence[str], there: Iterable[str]) -> Sequence[str]:
+    """All of ours: with the events of the later generations, of which each is made when it is derived."""
+    if names != TOPIC_NAMES:
+        return names
+    later = {number: name for name in there if (number := generation_of(name) or 1) > 1}
+    return [*names, *(later[number] for number in sorted(later))]
 
 
 class DifferenceLog:

@@ -25,7 +25,7 @@ from postcall.settings import Configuration, Settings
 from projections.checkpoints import Place
 from projections.definitions import DefinitionsSource
 from projections.errors import ProjectionError
-from projections.files import make_serving, serving_path, size_bytes
+from projections.files import make_serving, remove, serving_path, size_bytes
 from projections.projector import Projector
 from projections.rebuild import projecting
 from projections.settings import WarehouseSettings
@@ -104,10 +104,15 @@ class GenerationPair:
         serving, made = serving_path(self._data_dir), self._path(self._sources[1])
         successor = None
         if serving.exists():
-            successor = self._data_dir / f"warehouse-{self._highest_number() + 1}.duckdb"
+            numbers = self._numbers()
+            successor = self._data_dir / f"warehouse-{max(numbers.values()) + 1}.duckdb"
             made.replace(successor)
             sync_directory(self._data_dir)
             make_serving(successor)
+            # The one before is kept, and what somebody may be making meanwhile.
+            for path, number in numbers.items():
+                if number < numbers[serving]:
+                    remove(path)
         self.discard()
         return successor.name if successor is not None else None
 
@@ -140,6 +145,6 @@ class GenerationPair:
                 f"{free / 1e6:.0f} MB are free. Make room, then run it again."
             )
 
-    def _highest_number(self) -> int:
-        found = (_NUMBER.fullmatch(path.name) for path in self._data_dir.glob("warehouse-*.duckdb"))
-        return max((int(match[1]) for match in found if match), default=0)
+    def _numbers(self) -> dict[Path, int]:
+        found = ((path, _NUMBER.fullmatch(path.name)) for path in self._data_dir.glob("warehouse-*.duckdb"))
+        return {path: int(match[1]) for path, match in found if match}

@@ -78,7 +78,7 @@ def _describe_topics(report: TopicsReport) -> list[dict[str, Any]]:
 
     states = {state.name: state for state in report.states}
     described = []
-    for name in TOPIC_NAMES:
+    for name in dict.fromkeys((*TOPIC_NAMES, *states)):
         differences = [dataclasses.asdict(each) for each in report.differences if each.topic == name]
         state = states.get(name)
         described.append(

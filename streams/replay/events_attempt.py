@@ -12,14 +12,14 @@ from typing import Final
 from postcall.decisions import CutOver, GenerationPromoted
 from postcall.errors import PostcallError
 from postcall.generation_warehouses import TableDifference, WarehousePair, open_pair
-from postcall.generations import read_generation, remember_generation
+from postcall.generations import Generation, read_generation, remember_generation
 from postcall.log import encode
 from postcall.log_connection import LogConnection
 from postcall.settings import Configuration, Settings
 from postcall.topics import events_topic
 from streams.analyzers import ANALYZERS
 from streams.appender import Appender
-from streams.replay.events_cut_over import count_events, read_ends, read_frontier, until_planned
+from streams.replay.events_cut_over import begin_groups, count_events, read_ends, read_frontier, until_planned
 from streams.replay.events_derivation import Rederivation, read_session_ids
 from streams.replay.events_topic import delete_topic, make_topic
 from streams.replay.insights_cost import Estimate, estimate_cost
@@ -46,7 +46,7 @@ class MissingInsights:
 class Attempt:
     """A generation that is derived, and not live."""
 
-    live: int
+    live: Generation
     topic_id: str | None
     rederivation: Rederivation
     pair: WarehousePair
@@ -58,7 +58,7 @@ class Attempt:
     @property
     def number(self) -> int:
         """The generation's."""
-        return self.live + 1
+        return self.live.number + 1
 
 
 async def derive_and_compare(log: LogConnection, configuration: Configuration, show: Show) -> Attempt:
@@ -66,13 +66,14 @@ async def derive_and_compare(log: LogConnection, configuration: Configuration, s
 
     :raises PostcallError: the log or the disk cannot be used, or the live generation is not known well enough.
     """
-    live = (await read_generation(log)).number
+    live = await read_generation(log)
     frontier = await read_frontier(log, live)
-    pair = open_pair(configuration, log, before=live, after=live + 1)
+    number = live.number + 1
+    pair = open_pair(configuration, log, before=live.number, after=number)
     topic_id = None
     try:
-        topic_id = await make_topic(log, live + 1, configuration.read(Settings).topics)
-        rederivation = Rederivation(DERIVATIONS["normalize"](configuration, live + 1))
+        topic_id = await make_topic(log, number, configuration.read(Settings).topics)
+        rederivation = Rederivation(DERIVATIONS["normalize"](configuration, number))
         await _derive(rederivation, frontier, log, show)
         with show("Making tables") as on_progress:
             async with aclosing(pair.make()) as making:
@@ -91,7 +92,7 @@ async def derive_and_compare(log: LogConnection, configuration: Configuration, s
         )
     except BaseException:
         pair.discard()
-        await delete_topic(log, live + 1, topic_id=topic_id)
+        await delete_topic(log, number, topic_id=topic_id)
         raise
 
 
@@ -110,6 +111,7 @@ async def promote(attempt: Attempt, log: LogConnection, settings: Settings, show
         # What cannot be read must be told, even if this ends here: those that are known already change nothing.
         await appender.append(list(attempt.rederivation.letters.values()))
         await appender.append([encode(decision, source=_SOURCE, time=decision.at)])
+    await begin_groups(log, await read_generation(log))
     remember_generation(settings.data_dir, attempt.number)
     return attempt.pair.switch()
 
@@ -124,8 +126,10 @@ async def leave(attempt: Attempt, log: LogConnection) -> None:
 
 
 async def _prepare(attempt: Attempt, log: LogConnection, show: Show) -> GenerationPromoted:
-    if (await read_generation(log)).number != attempt.live:
-        raise PostcallError(f"Generation {attempt.live} is not the live one any more: somebody promoted another.")
+    if (await read_generation(log)).number != attempt.live.number:
+        raise PostcallError(
+            f"Generation {attempt.live.number} is not the live one any more: somebody promoted another."
+        )
     rederivation = attempt.rederivation
     # What came while a person was asked.
     await _derive(rederivation, await read_frontier(log, attempt.live), log, show)

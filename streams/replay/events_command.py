@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import typer
@@ -22,6 +23,8 @@ from streams.replay.events_display import comparison_facts, comparison_lines, sh
 from streams.replay.insights_run import say
 
 _INTERRUPTED: Final = 130
+_DELETED: Final = "Stopped; what was derived is deleted. Run it again to start over."
+_IN_THE_SWITCH: Final = "Stopped at the switch; `postcall status` tells which events are read. Run it again to be sure."
 _LOCK_FILE: Final = "replay-events.lock"
 T = TypeVar("T")
 
@@ -46,12 +49,13 @@ def replay_events(configuration: Configuration, options: ReplayOptions) -> None:
         attempt = _run(configuration, lambda log: derive_and_compare(log, configuration, shown))
         say(comparison_lines(attempt), is_aside=options.as_json)
         if _is_wanted(attempt, configuration, options):
-            file = _run(configuration, lambda log: promote(attempt, log, configuration.read(Settings), shown))
+            switch = partial(promote, attempt, settings=configuration.read(Settings), show=shown)
+            file = _run(configuration, switch, interrupted=_IN_THE_SWITCH)
             say(_promoted_lines(attempt, file), is_aside=options.as_json)
             state = "promoted"
         else:
             _run(configuration, lambda log: leave(attempt, log))
-            say([f"Left: generation {attempt.live} stays live, and what was derived is deleted."], is_aside=True)
+            say([f"Left: generation {attempt.live.number} stays live, and what was derived is deleted."], is_aside=True)
             state = "left"
     if options.as_json:
         print_json(comparison_facts(attempt, state))
@@ -75,7 +79,9 @@ def _promoted_lines(attempt: Attempt, file: str | None) -> Iterator[str]:
         yield "No warehouse is kept here; projections make theirs again from the log."
 
 
-def _run(configuration: Configuration, work: Callable[[LogConnection], Awaitable[T]]) -> T:
+def _run(
+    configuration: Configuration, work: Callable[[LogConnection], Awaitable[T]], *, interrupted: str = _DELETED
+) -> T:
     async def main() -> T:
         async with reached_log(configuration) as log:
             return await work(log)
@@ -83,7 +89,7 @@ def _run(configuration: Configuration, work: Callable[[LogConnection], Awaitable
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:
-        typer.echo("Stopped; what was derived is deleted. Run it again to start over.", err=True)
+        typer.echo(interrupted, err=True)
         raise SystemExit(_INTERRUPTED) from None
 
 

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from postcall.errors import LogUnavailable, PostcallError
+from postcall.generations import Generation
 from postcall.known_log.identity import TopicIdentity, read_identity
 from postcall.log_connection import LogConnection
-from postcall.topics import WEBHOOKS, Topic, events_topic, stage_group
-from streams.group_offsets import read_committed
+from postcall.topics import WEBHOOKS, Topic, stage_group
+from streams.group_offsets import commit_for_group, read_committed
 
 _LOOK_INTERVAL_S: Final = 0.3
 _STANDSTILL_LIMIT_S: Final = 20.0
@@ -26,41 +27,41 @@ class NotSettled(PostcallError):
     """The stages have not read what they must have read before another generation can take over."""
 
 
-async def read_frontier(log: LogConnection, generation: int) -> dict[int, int]:
-    """Up to where `normalize` has derived the deliveries, in each partition.
+async def read_frontier(log: LogConnection, live: Generation) -> dict[int, int]:
+    """Up to where `normalize` has derived the deliveries in the live generation, in each partition.
 
     :raises NotSettled: it has never read, or the log has forgotten it.
     :raises LogUnavailable: the log does not answer.
     """
     topic = await _look_at(log, WEBHOOKS)
-    group = stage_group("normalize", generation)
+    group = stage_group("normalize", live.number)
     committed = await read_committed(log, group, WEBHOOKS, partitions=len(topic.partitions))
     frontier = {}
     for partition, held in enumerate(topic.partitions):
-        if partition not in committed and held.end > held.start:
+        if partition not in committed and live.number == 1 and held.end > held.start:
             raise NotSettled(
                 f"The log knows of no {group} in {WEBHOOKS.name}/{partition}, so what was derived of it is not known."
                 " Let `postcall streams` run until `postcall status` shows no lag, and try again."
             )
-        frontier[partition] = max(held.start, committed.get(partition, held.start))
+        # What is before a later generation's own cut-over was derived when it was made.
+        frontier[partition] = max(held.start, committed.get(partition, live.begin(WEBHOOKS.name, partition)))
     return frontier
 
 
-async def until_planned(log: LogConnection, generation: int) -> None:
-    """Return once `plan` has read all events that the generation has now.
+async def until_planned(log: LogConnection, live: Generation) -> None:
+    """Return once `plan` has read all events that the live generation has now.
 
     :raises NotSettled: it stands still.
     :raises LogUnavailable: the log does not answer.
     """
-    events = events_topic(generation)
-    ends = {number: held.end for number, held in enumerate((await _look_at(log, events)).partitions)}
+    ends = {number: held.end for number, held in enumerate((await _look_at(log, live.topic)).partitions)}
     least, since_s = None, time.monotonic()
-    while behind := await _count_unplanned(log, generation, ends):
+    while behind := await _count_unplanned(log, live, ends):
         if least is None or behind < least:
             least, since_s = behind, time.monotonic()
         elif time.monotonic() - since_s > _STANDSTILL_LIMIT_S:
             raise NotSettled(
-                f"The stage plan has {behind} events of {events.name} to read, and stands still: what they ask for"
+                f"The stage plan has {behind} events of {live.topic.name} to read, and stands still: what they ask for"
                 " would never be done. Let `postcall streams` run until `postcall status` shows no lag, and try again."
             )
         await asyncio.sleep(_LOOK_INTERVAL_S)
@@ -78,19 +79,31 @@ async def read_ends(log: LogConnection, topic: Topic, *, topic_id: str | None) -
     return {number: held.end for number, held in enumerate(found.partitions)}
 
 
-async def count_events(log: LogConnection, generation: int) -> int:
+async def begin_groups(log: LogConnection, live: Generation) -> None:
+    """Let the groups of a generation that has just become live begin at its cut-over, if they have not begun by now.
+
+    The stages would do so as well, when they start; so it is known before that what lies before was read.
+
+    :raises LogUnavailable: the log does not answer.
+    """
+    for stage, topic, offsets in (("normalize", WEBHOOKS, live.webhooks), ("plan", live.topic, live.events)):
+        await commit_for_group(log, stage_group(stage, live.number), topic, offsets)
+
+
+async def count_events(log: LogConnection, generation: Generation) -> int:
     """How many records of a generation the log has.
 
     :raises LogUnavailable: the log does not answer.
     """
-    return sum(held.end - held.start for held in (await _look_at(log, events_topic(generation))).partitions)
+    return sum(held.end - held.start for held in (await _look_at(log, generation.topic)).partitions)
 
 
-async def _count_unplanned(log: LogConnection, generation: int, ends: Mapping[int, int]) -> int:
-    committed = await read_committed(
-        log, stage_group("plan", generation), events_topic(generation), partitions=len(ends)
+async def _count_unplanned(log: LogConnection, live: Generation, ends: Mapping[int, int]) -> int:
+    committed = await read_committed(log, stage_group("plan", live.number), live.topic, partitions=len(ends))
+    return sum(
+        max(0, end - committed.get(partition, live.begin(live.topic.name, partition)))
+        for partition, end in ends.items()
     )
-    return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())
 
 
 async def _look_at(log: LogConnection, topic: Topic) -> TopicIdentity:

@@ -32,7 +32,7 @@ def comparison_lines(attempt: Attempt) -> Iterator[str]:
     done = attempt.rederivation
     yield (
         f"Generation {attempt.number}: {done.events} events of {done.deliveries} deliveries,"
-        f" where generation {attempt.live} has {attempt.events_before}."
+        f" where generation {attempt.live.number} has {attempt.events_before}."
     )
     if done.letters:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
@@ -50,7 +50,7 @@ def comparison_facts(attempt: Attempt, state: str) -> dict[str, Any]:
     done = attempt.rederivation
     return {
         "generation": attempt.number,
-        "live_before": attempt.live,
+        "live_before": attempt.live.number,
         "state": state,
         "deliveries": done.deliveries,
         "events": done.events,

@@ -25,8 +25,17 @@ from postcall.settings import Configuration, Settings
 from postcall.supervisor import postcall_command
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
-from postcall.topics import ANALYSIS_REQUESTS, DEAD_LETTERS, EVENTS, RECORDING_REQUESTS, WEBHOOKS, events_topic
+from postcall.topics import (
+    ANALYSIS_REQUESTS,
+    DEAD_LETTERS,
+    EVENTS,
+    RECORDING_REQUESTS,
+    WEBHOOKS,
+    events_topic,
+    stage_group,
+)
 from streams.appender import Appender
+from streams.group_offsets import commit_for_group
 from streams.replay import events_cut_over
 from streams.replay.events_attempt import Attempt, derive_and_compare, promote
 from streams.replay.events_cut_over import NotSettled
@@ -131,13 +140,11 @@ async def test_what_comes_between_comparison_and_switch_is_derived_by_both_and_a
     # Its delivery is read again by a stage that begins a little earlier.
     await past.promote(attempt)
     live = await read_generation(past.connection)
-    early = Generation(
-        number=2,
-        webhooks={partition: max(0, offset - 1) for partition, offset in live.webhooks.items()},
-        events={partition: max(0, offset - 1) for partition, offset in live.events.items()},
-    )
+    for stage, topic, offsets in (("normalize", WEBHOOKS, live.webhooks), ("plan", live.topic, live.events)):
+        early = {partition: max(0, offset - 1) for partition, offset in offsets.items()}
+        assert await commit_for_group(past.connection, stage_group(stage, 2), topic, early)
     planned = set(await read_ids(past.address, ANALYSIS_REQUESTS))
-    async with past.stage("normalize", early), past.stage("plan", early):
+    async with past.stage("normalize", live), past.stage("plan", live):
         await past.append(delivered(monologue(9)))
         await eventually(partial(_asks_for, past, len(planned) + 1), timeout_s=60)
     ids = await read_ids(past.address, events_topic(2))
@@ -198,7 +205,7 @@ async def test_what_our_own_code_cannot_read_is_set_aside_and_named(past: _Log) 
 
     rederivation = Rederivation(broken)
     await rederivation.derive_up_to(
-        await events_cut_over.read_frontier(past.connection, 1),
+        await events_cut_over.read_frontier(past.connection, Generation()),
         log=past.connection,
         appender=Appender(past.connection),
         on_progress=lambda _: None,
@@ -229,7 +236,7 @@ async def _run_command(past: _Log, *options: str) -> subprocess.CompletedProcess
 
 
 async def _has_committed(past: _Log, deliveries: int) -> bool:
-    return sum((await events_cut_over.read_frontier(past.connection, 1)).values()) >= deliveries
+    return sum((await events_cut_over.read_frontier(past.connection, Generation())).values()) >= deliveries
 
 
 async def _asks_for(past: _Log, count: int) -> bool:
