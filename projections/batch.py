@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
@@ -89,6 +89,15 @@ class Batch:
         """The inputs and types of its records."""
         pairs = self.table.select(["input", "type"]).group_by(["input", "type"]).aggregate([]).to_pydict()
         return set(zip(pairs["input"], pairs["type"], strict=True))
+
+    def only(self, reads: Mapping[str, frozenset[str]]) -> Batch:
+        """What of it is of these types of these inputs (no type = of all)."""
+        kinds = self.table.select(["input", "type"]).to_pydict()
+        is_read = [
+            name in reads and (not reads[name] or kind in reads[name])
+            for name, kind in zip(kinds["input"], kinds["type"], strict=True)
+        ]
+        return self if all(is_read) else replace(self, table=self.table.filter(pa.array(is_read, pa.bool_())))
 
     def after(self, offsets: Mapping[tuple[str, int], int]) -> Batch:
         """What of it is not before these offsets."""

@@ -40,7 +40,7 @@ def projections(
     from postcall.service import Lifeline, open_listener, run_service
     from postcall.settings import Configuration, Settings
     from projections.server import serve
-    from projections.settings import QuerySettings, WarehouseSettings
+    from projections.settings import CopySettings, QuerySettings, WarehouseSettings
 
     configuration = Configuration.load(
         data_dir=data_dir, kafka=kafka, private_host=private_host, private_port=private_port
@@ -58,6 +58,7 @@ def projections(
                 on_ready=lifeline.ready,
                 on_held=lifeline.held,
                 stopping=lifeline.stopping,
+                copy_settings=configuration.read(CopySettings),
             )
 
     run_service("projections", main)

@@ -16,7 +16,7 @@ from typing import Final
 
 from postcall.topics import DEAD_LETTERS, DECISIONS, INSIGHTS, RECORDINGS, WEBHOOKS, events_topic
 from projections.errors import BrokenSqlFile
-from projections.sql_files import SqlFile, load_sql, read_own_file
+from projections.sql_files import SqlFile, check_kinds, load_sql, read_own_file
 
 #: The inputs, and the temporary table that each is opened into.
 INPUT_TABLES: Final[Mapping[str, str]] = {
@@ -49,6 +49,12 @@ VIEWS: Final = (
 )
 #: Also taken: the public table of checkpoints, and what a batch is called.
 _TAKEN: Final = frozenset({*PROJECTIONS, *VIEWS, "checkpoints", "base", "main", "temp", "batch", "progress"})
+#: What statements of a user's may be: none that ends a transaction, and none that is not about rows and tables.
+_KINDS: Final[Mapping[str, frozenset[str]]] = {
+    "schema": frozenset({"CREATE"}),
+    "apply": frozenset({"CREATE", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"}),
+    "view": frozenset({"SELECT"}),
+}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -185,6 +191,13 @@ def check_name(name: str) -> None:
 
 
 def _check_own_file(file: SqlFile) -> None:
+    _check_sections(file)
+    for section, kinds in _KINDS.items():
+        if section in file.sections:
+            check_kinds(file, section, kinds)
+
+
+def _check_sections(file: SqlFile) -> None:
     needed = {"schema", "apply"} if file.reads else {"view"}
     try:
         check_name(file.name)

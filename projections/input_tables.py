@@ -44,6 +44,14 @@ def open_inputs(connection: duckdb.DuckDBPyConnection, batch: Batch, names: Coll
     return replace(batch, table=table, set_aside=refused)
 
 
+def drop_left_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop the temporary tables that a user's statements have left: they would stand before others of their names."""
+    left = connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+    for (name,) in left:
+        if name not in INPUT_TABLES.values():
+            connection.execute(f'DROP TABLE temp."{name.replace(chr(34), chr(34) * 2)}"')
+
+
 def _open(connection: duckdb.DuckDBPyConnection, table: pa.Table, files: Sequence[SqlFile]) -> None:
     connection.register("batch", table)
     for file in files:

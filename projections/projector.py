@@ -30,7 +30,7 @@ from projections.batch import Batch
 from projections.builds import Build, of_builds, split_by_place
 from projections.checkpoints import Checkpoint, Place
 from projections.definitions import SHIPPED_ONLY, DefinitionsSource
-from projections.errors import QueriesBusy, WarehouseDamaged
+from projections.errors import BrokenSqlFile, ProjectionStopped, QueriesBusy, WarehouseDamaged
 from projections.following import LARGE_BATCH_RECORDS, apply_and_time, follow
 from projections.log_reader import LogReader, look_at_log, open_reader
 from projections.opening import open_successor, retire
@@ -71,6 +71,7 @@ class Projector:
     """Keeps the warehouse that `open_warehouse` opens in step with the log.
 
     :param on_reading: called each time the log has been opened.
+    :param on_stopped: told of the user's files that are not used or have failed: why, by name.
     :param source: of the definitions that `open_warehouse` uses; a change of its files is taken up at once.
     :param limit: the offsets up to which it reads, by partition; None = as far as the log goes.
     :param hold: holds the projector while the log is not the one that the warehouse was made from; None = it is raised.
@@ -83,6 +84,7 @@ class Projector:
         *,
         on_reading: Callable[[], None],
         hold: Hold | None = None,
+        on_stopped: Callable[[Mapping[str, str]], None] = lambda _: None,
         source: DefinitionsSource = SHIPPED_ONLY,
         limit: Mapping[Place, int] | None = None,
         watch_interval_s: float = WATCH_INTERVAL_S,
@@ -99,6 +101,7 @@ class Projector:
         self._is_replaced = False
         self._is_to_regroup = False
         self._is_between = False
+        self._on_stopped = on_stopped
         self._source = source
         self._limit = limit
         self._stamp: object = None
@@ -172,6 +175,8 @@ class Projector:
                 has_complained = True
             except (duckdb.Error, WarehouseDamaged, OSError):
                 logger.exception("Warehouse failed, opening it again", extra={"action": "warehouse_failed"})
+                if self._warehouse is not None and self._warehouse.crashed is not None:
+                    self._stop(self._warehouse, self._warehouse.crashed)
                 await self._reopen()
             else:
                 has_complained = False
@@ -293,7 +298,10 @@ class Projector:
             return
         for build in self._going(warehouse) & frozenset(builds):
             if not build.is_serving:
-                await self._in_writer(partial(warehouse.serve, build))
+                try:
+                    await self._in_writer(partial(warehouse.serve, build))
+                except BrokenSqlFile as error:
+                    self._stop(warehouse, ProjectionStopped(build.projection, error))
         logger.info("Projections have caught up", extra={"action": "build_finished", "projections": names})
 
     async def _write(self, warehouse: Warehouse, builds: Collection[Build], batch: Batch) -> None:
@@ -301,15 +309,19 @@ class Projector:
         going = self._going(warehouse) & frozenset(builds)
         stopped, cpu_s = await self._in_writer(partial(apply_and_time, warehouse, batch, going))
         for each in stopped:
-            fingerprint = warehouse.definitions.fingerprints[each.projection]
-            self._stopped[each.projection] = (fingerprint, str(each))
-            logger.error(
-                "Projection is stopped until its file changes: %s",
-                each,
-                extra={"action": "projection_stopped", "projection": each.projection},
-            )
+            self._stop(warehouse, each)
         if batch.table.num_rows < LARGE_BATCH_RECORDS:
             await asyncio.sleep(cpu_s)
+
+    def _stop(self, warehouse: Warehouse, stopped: ProjectionStopped) -> None:
+        fingerprint = warehouse.definitions.fingerprints[stopped.projection]
+        self._stopped[stopped.projection] = (fingerprint, str(stopped))
+        logger.error(
+            "Projection is stopped until its file changes: %s",
+            stopped,
+            extra={"action": "projection_stopped", "projection": stopped.projection},
+        )
+        self._on_stopped(self._reasons())
 
     def _going(self, warehouse: Warehouse) -> frozenset[Build]:
         """The builds that are kept in step: all but a user's whose statements failed and have not changed since."""
@@ -326,6 +338,7 @@ class Projector:
         self._stamp = stamp
         for refusal in warehouse.definitions.refusals:
             logger.error("File is not used: %s", refusal, extra={"action": "file_refused", "file": refusal.path})
+        self._on_stopped(self._reasons())
 
     def _have_files_changed(self) -> bool:
         now = time.monotonic()

@@ -31,7 +31,7 @@ class PublicViews:
         *,
         reporting_timezone: str,
     ) -> None:
-        """:param schemas: the schema of the serving build, by projection."""
+        """:param schemas: the schema of the build to be shown, by projection."""
         self._connection = connection
         self._definitions = definitions
         self._schemas = schemas
@@ -39,8 +39,11 @@ class PublicViews:
 
     def write(self) -> list[BrokenSqlFile]:
         """Write all of them; files of a user's whose view does not work are returned, and keep what they showed."""
-        shown = [load_sql(_CHECKPOINTS), *self._definitions.projections.values(), *self._definitions.views.values()]
-        kept = {file.name for file in shown} | self._definitions.refused_names
+        projections = self._definitions.projections
+        kept = {_CHECKPOINTS, *projections, *self._definitions.views, *self._definitions.refused_names}
+        # Of a changed file the view is of the tables to come: until they serve, it shows what it did.
+        made = [file for name, file in projections.items() if name in self._schemas]
+        shown = [load_sql(_CHECKPOINTS), *made, *self._definitions.views.values()]
         with transaction(self._connection):
             for name in self._read():
                 if name not in kept:
@@ -69,12 +72,11 @@ class PublicViews:
 
         :raises BrokenSqlFile: the engine refuses it.
         """
-        view = file.sections.get("view") or Section(text=f'FROM "{file.name}"', line=1)
-        text = view.text.rstrip().removesuffix(";").replace("{reporting_timezone}", self._reporting_timezone)
+        if not file.is_shipped:
+            self.try_out(file)
+        view = _view_of(file)
         try:
-            if not file.is_shipped:
-                self._try_out(text, file.name)
-            statement = self._qualify(text, file.name)
+            statement = self._qualify(self._text(view), file.name)
             self._connection.execute(f'CREATE OR REPLACE VIEW main."{file.name}" AS {statement}')
         except duckdb.Error as error:
             raise broken_by(error, view, file.path) from error
@@ -94,16 +96,22 @@ class PublicViews:
     def _read(self) -> list[str]:
         return [name for (name,) in self._connection.execute("SELECT name FROM base.views").fetchall()]
 
-    def _try_out(self, select: str, projection: str) -> None:
-        """Bind a statement as it stands in its file, so that the engine's message is about that."""
-        schema = self._schemas.get(projection)
+    def try_out(self, file: SqlFile) -> None:
+        """Bind a view's statement as it stands in its file, so that the engine's message is about that.
+
+        :raises BrokenSqlFile: the engine refuses it.
+        """
+        view, schema = _view_of(file), self._schemas.get(file.name)
         self._connection.execute(f"SET search_path = '{schema},main'" if schema else "SET schema = main")
-        for statement in self._connection.extract_statements(select):
-            if statement.type is not duckdb.StatementType.SELECT:
-                raise duckdb.ParserException("A view is one SELECT.")
+        try:
             # Described, it is bound and not run.
-            self._connection.execute(f"DESCRIBE {statement.query}")
+            self._connection.execute(f"DESCRIBE {self._text(view)}")
+        except duckdb.Error as error:
+            raise broken_by(error, view, file.path) from error
         self._connection.execute("SET schema = main")
+
+    def _text(self, view: Section) -> str:
+        return view.text.rstrip().removesuffix(";").replace("{reporting_timezone}", self._reporting_timezone)
 
     def _qualify(self, select: str, projection: str) -> str:
         schema = self._schemas.get(projection)
@@ -118,6 +126,11 @@ class PublicViews:
         _put_schema(tree, names, schema)
         row = self._connection.execute("SELECT json_deserialize_sql(?::JSON)", [orjson.dumps(tree).decode()]).fetchone()
         return str(row[0]) if row else select
+
+
+def _view_of(file: SqlFile) -> Section:
+    """A file's view; by default it shows the table that is called as the projection."""
+    return file.sections.get("view") or Section(text=f'FROM "{file.name}"', line=1)
 
 
 def _put_schema(tree: Any, names: set[str], schema: str) -> None:

@@ -108,6 +108,9 @@ async def rebuild_projection(projector: Projector, name: str) -> AsyncGenerator[
     if warehouse is None:
         raise ProjectionError("The warehouse is being opened. Try again in a moment.")
     known = warehouse.definitions.projections
+    for refusal in warehouse.definitions.refusals:
+        if Path(refusal.path).stem == name:
+            raise refusal
     if name not in known:
         raise ProjectionError(f"There is no projection {name!r}; there are {', '.join(known)}.")
     path = Path(warehouse.path)

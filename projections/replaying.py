@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from postcall.embedded_log import started_log
+from postcall.generations import read_generation, remember_generation
 from postcall.instance import hold_directory
 from postcall.log_connection import LogConnection
 from postcall.settings import Configuration, Settings
@@ -83,11 +84,13 @@ def _replay(configuration: Configuration, wish: ReplayRequest) -> AsyncGenerator
 async def _follow(replay: AsyncGenerator[RebuildProgress, None]) -> RebuildProgress:
     columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last: RebuildProgress | None = None
+    has_said = False
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("records", total=None)
         async for last in replay:
-            if last.total_records == 0:
+            if not has_said:
                 bar.console.print(_say_space(last), soft_wrap=True)
+                has_said = True
             bar.update(task, completed=last.records, total=last.total_records or None)
     if last is None or not last.is_done:
         raise ProjectionError("The replay ended before it was done; the tables serve as before.")
@@ -123,10 +126,13 @@ async def _replay_here(
 ) -> AsyncGenerator[RebuildProgress, None]:
     if settings.kafka is None and not (settings.data_dir / "log").exists():
         raise WarehouseMissing(f"There is no log in {settings.data_dir} to replay. `postcall up` starts one.")
-    source = DefinitionsSource(folder=configuration.read(WarehouseSettings).projections_dir)
+    own_files = configuration.read(WarehouseSettings).projections_dir
     timezone = settings.reporting_timezone
     with hold_directory(settings.data_dir), hold_warehouse(settings.data_dir):
         async with _log(configuration, settings) as log:
+            generation = (await read_generation(log)).number
+            remember_generation(settings.data_dir, generation)
+            source = DefinitionsSource(folder=own_files, generation=generation)
             if wish.only is not None:
                 async for progress in _replay_one(settings, log, source, wish.only):
                     yield progress

@@ -23,12 +23,15 @@ from postcall.pipeline import INSTANCE_ID
 from postcall.service import address_of
 from postcall.settings import Settings
 from projections.api.application import RouteFamily, build_application
+from projections.api.copies import CopiesApi
 from projections.api.guard import Guard
 from projections.api.health import HealthApi
 from projections.api.openapi import DocsApi
 from projections.api.replays import ReplayApi
 from projections.api.sessions import SessionsApi
 from projections.api.sql import SqlApi
+from projections.attaching.server import serve_attach
+from projections.copying.copier import Copier
 from projections.definitions import DefinitionsSource
 from projections.files import hold_warehouse
 from projections.opening import open_serving
@@ -36,8 +39,9 @@ from projections.projector import Projector
 from projections.query.runner import QueryRunner
 from projections.rebuild import rebuild_warehouse
 from projections.running import RunningService, announced
-from projections.settings import QuerySettings, WarehouseSettings
+from projections.settings import CopySettings, QuerySettings, WarehouseSettings
 from projections.stock import take_stock
+from projections.stopped import StoppedProjections
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +58,14 @@ async def serve(
     on_ready: Callable[[], None],
     on_held: Callable[[str], None],
     stopping: asyncio.Event,
+    copy_settings: CopySettings | None = None,
 ) -> None:
     """Project and answer until `stopping` is set. Ready = SQL is answered, and the log is being read.
 
     :param on_ready: called each time that the log has been opened.
     :param on_held: called with the reason when the log is not the one that the warehouse was made from.
     :raises GenerationReplaced: another generation of events is the live one; begin again in that.
+    :raises ExtensionsMissing: other DuckDBs are to attach, and what that needs is not installed.
     :raises WarehouseHeld: another process has the warehouse.
     :raises UsageError: the address needs a token, and there is none.
     """
@@ -69,8 +75,9 @@ async def serve(
     source = DefinitionsSource(folder=warehouse_settings.projections_dir, generation=generation)
     timezone = settings.reporting_timezone
     open_warehouse = partial(open_serving, settings.data_dir, reporting_timezone=timezone, source=source)
+    stopped = StoppedProjections(settings.data_dir)
     hold = Hold("projections", data_dir=settings.data_dir, on_held=on_held)
-    projector = Projector(log, open_warehouse, on_reading=on_ready, hold=hold, source=source)
+    projector = Projector(log, open_warehouse, on_reading=on_ready, hold=hold, on_stopped=stopped.tell, source=source)
     runner = QueryRunner(lambda: projector.warehouse, query_settings)
     rebuild = partial(
         rebuild_warehouse,
@@ -80,24 +87,33 @@ async def serve(
         source=source,
         count_serving=lambda: take_stock(projector.warehouse) if projector.warehouse is not None else None,
     )
+    copier = Copier(
+        lambda: projector.warehouse,
+        settings.data_dir,
+        interval_s=(copy_settings or CopySettings()).analytics_copy_interval_s,
+        reporting_timezone=timezone,
+    )
     service = RunningService(
         private=f"http://{address_of(listener)}", instance=os.environ.get(INSTANCE_ID) or str(uuid4())
     )
     families: list[RouteFamily] = [
         SqlApi(runner=runner),
         SessionsApi(find_warehouse=lambda: projector.warehouse, data_dir=settings.data_dir),
+        CopiesApi(copier=copier),
         ReplayApi(projector=projector, rebuild=rebuild),
         HealthApi(projector=projector, instance=service.instance),
         DocsApi(),
     ]
-    with hold_warehouse(settings.data_dir), announced(settings.data_dir, service):
+    attach = serve_attach(settings, copy_settings or CopySettings())
+    with hold_warehouse(settings.data_dir), announced(settings.data_dir, service), attach:
         try:
             await projector.open()
             await asyncio.to_thread(runner.open)
             application = build_application(families, guard)
             async with serve_http(application, listener, drain_s=_DRAIN_S, on_end=stopping.set):
                 logger.info("SQL is served", extra={"action": "listening", "address": address_of(listener)})
-                await _project_in(generation, projector, settings, stopping)
+                async with copier.running():
+                    await _project_in(generation, projector, settings, stopping)
         finally:
             runner.close()
             await projector.close()

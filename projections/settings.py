@@ -28,8 +28,12 @@ class QuerySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CopySettings:
-    """The copy that notebooks and BI tools read."""
+    """The copy that notebooks, BI tools and other DuckDBs read."""
 
     analytics_copy_interval_s: float = setting(
         60.0, "analytics.duckdb is made again at most every so many seconds; 0 = only when asked"
     )
+    attach_port: int | None = setting(
+        None, "port on private_host where other DuckDBs attach the copy (0 = any free one); none = not served"
+    )
+    attach_memory_mb: int = setting(1024, "memory of the process that they attach to, in MB")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -61,11 +61,26 @@ class SqlFile:
 
         :raises BrokenSqlFile: the engine refused one; says file, line and the engine's message.
         """
-        for statement in _split(self.sections[section], self.path):
+        for statement, _ in _split(self.sections[section], self.path):
             try:
                 connection.execute(statement.text)
             except duckdb.Error as error:
                 raise broken_by(error, statement, self.path) from error
+
+
+def check_kinds(file: SqlFile, section: str, allowed: frozenset[str]) -> None:
+    """Refuse statements of other kinds, by the engine's own parser.
+
+    :raises BrokenSqlFile: there is one.
+    """
+    text = file.sections[section].text.replace("{reporting_timezone}", "'UTC'")
+    for statement, kind in _split(replace(file.sections[section], text=text), file.path):
+        if kind not in allowed:
+            raise BrokenSqlFile(
+                path=file.path,
+                line=statement.line,
+                reason=f"A section {section} has statements of the kinds {', '.join(sorted(allowed))}; this is {kind}.",
+            )
 
 
 def broken_by(error: duckdb.Error, section: Section, path: str) -> BrokenSqlFile:
@@ -117,16 +132,18 @@ def load_sql(path: str) -> SqlFile:
 
 
 @cache
-def _split(section: Section, path: str) -> tuple[Section, ...]:
-    """The statements of a section, each with its first line."""
+def _split(section: Section, path: str) -> tuple[tuple[Section, str], ...]:
+    """The statements of a section, each with its first line, and their kinds."""
     with duckdb.connect(":memory:") as parser:
         try:
-            texts = [statement.query for statement in parser.extract_statements(section.text)]
+            found = [(statement.query, statement.type.name) for statement in parser.extract_statements(section.text)]
         except duckdb.Error as error:
             raise broken_by(error, section, path) from error
     statements, position = [], 0
-    for text in texts:
+    for text, kind in found:
         position = section.text.index(text, position)
-        statements.append(Section(text=text, line=section.line + section.text.count("\n", 0, position)))
+        first = position + len(text) - len(text.lstrip())
+        line = section.line + section.text.count("\n", 0, first)
+        statements.append((Section(text=text.strip(), line=line), kind))
         position += len(text)
     return tuple(statements)

@@ -24,7 +24,10 @@ class Stock:
 def take_stock(warehouse: WarehouseReader) -> Stock:
     """Count, at one state of the warehouse."""
     with warehouse.snapshot() as reader:
-        serving = reader.execute("SELECT projection, build, fingerprint FROM base.builds WHERE is_serving").fetchall()
+        serving = reader.execute(
+            "SELECT projection, build, fingerprint FROM base.builds"
+            " SEMI JOIN base.views ON name = projection WHERE is_serving"
+        ).fetchall()
         places = reader.execute(
             "SELECT projection, kafka_topic, kafka_partition, next_offset FROM base.checkpoints"
             " SEMI JOIN (FROM base.builds WHERE is_serving) USING (projection, build)"

@@ -33,7 +33,7 @@ from projections.checkpoints import (
 )
 from projections.definitions import Definitions, DefinitionsSource
 from projections.errors import BrokenSqlFile, ProjectionStopped
-from projections.input_tables import open_inputs
+from projections.input_tables import drop_left_tables, open_inputs
 from projections.public_views import PublicViews
 from projections.reading import WarehouseReader, translate_connect_error
 from projections.sql_files import SqlFile, load_sql
@@ -54,8 +54,6 @@ _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "preserve_insertion_order": False,
     "autoload_known_extensions": False,
 }
-#: After these the fault is not in the statement, or the database is of no use until it is opened again.
-_NOT_THE_FILES_FAULT: Final = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException)
 
 
 class Warehouse(WarehouseReader):
@@ -75,6 +73,8 @@ class Warehouse(WarehouseReader):
         self._threads = _THREADS
         self._builds: dict[BuildKey, Build] = {}
         self._offsets: dict[BuildKey, dict[Place, int]] = {}
+        #: The user's projection whose statements made the database unusable.
+        self.crashed: ProjectionStopped | None = None
         self._shown: tuple[Definitions, set[BuildKey]] | None = None
         try:
             self._prepare()
@@ -133,17 +133,24 @@ class Warehouse(WarehouseReader):
         return build
 
     def serve(self, build: Build) -> None:
-        """Let a build take the place of the one that serves, whose tables are dropped."""
-        replaced = [each for each in self._builds.values() if each.projection == build.projection and each != build]
-        serving = replace(build, is_serving=True)
-        self._builds[build.key] = serving
-        for each in replaced:
-            self._builds[each.key] = replace(each, is_serving=False)
-        with self.transaction() as writer:
-            writer.execute("UPDATE base.builds SET is_serving = (build = ?) WHERE projection = ?", build.key[::-1])
-            self._public_views().put(self.definitions.projections[build.projection])
-        for each in replaced:
-            self._drop(each)
+        """Let a build take the place of the one that serves, whose tables are dropped.
+
+        :raises BrokenSqlFile: its view does not work.
+        """
+        before = dict(self._builds)
+        for each in before.values():
+            if each.projection == build.projection:
+                self._builds[each.key] = replace(each, is_serving=each.key == build.key)
+        try:
+            with self.transaction() as writer:
+                writer.execute("UPDATE base.builds SET is_serving = (build = ?) WHERE projection = ?", build.key[::-1])
+                self._public_views().put(self.definitions.projections[build.projection])
+        except BaseException:
+            self._builds = before
+            raise
+        for each in list(self._builds.values()):
+            if each.projection == build.projection and not each.is_serving:
+                self._drop(each)
         self._write_views()
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -210,7 +217,7 @@ class Warehouse(WarehouseReader):
                 self._merge(part, kinds, shipped)
             for build in group:
                 if build not in shipped:
-                    stopped += self._merge_own(part, kinds, build)
+                    stopped += self._merge_own(new, build)
         return stopped
 
     def transaction(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -257,6 +264,7 @@ class Warehouse(WarehouseReader):
         if not file.is_shipped:
             open_inputs(self._connection, Batch.empty(), set(file.reads))
             file.run("apply", self._connection)
+            self._public_views([build]).try_out(file)
 
     def _drop(self, build: Build) -> None:
         with self.transaction() as writer:
@@ -267,12 +275,14 @@ class Warehouse(WarehouseReader):
             writer.execute(f'DROP SCHEMA "{build.schema}" CASCADE')
         self._builds.pop(build.key)
 
-    def _public_views(self) -> PublicViews:
-        serving = {build.projection: build.schema for build in self._builds.values() if build.is_serving}
-        return PublicViews(self._connection, self.definitions, serving, reporting_timezone=self.reporting_timezone)
+    def _public_views(self, shown: Iterable[Build] | None = None) -> PublicViews:
+        if shown is None:
+            shown = [build for build in self.builds if build.is_serving]
+        schemas = {build.projection: build.schema for build in shown}
+        return PublicViews(self._connection, self.definitions, schemas, reporting_timezone=self.reporting_timezone)
 
     def _write_views(self) -> None:
-        serving = {build.key for build in self._builds.values() if build.is_serving}
+        serving = {build.key for build in self.builds if build.is_serving}
         if self._shown == (self.definitions, serving):
             return
         for refusal in self._public_views().write():
@@ -336,13 +346,25 @@ class Warehouse(WarehouseReader):
         with interrupted_after(_OWN_STATEMENTS_S, self._connection):
             file.run("apply", self._connection)
 
-    def _merge_own(self, part: Batch, kinds: set[tuple[str, str]], build: Build) -> Iterator[ProjectionStopped]:
+    def _merge_own(self, new: Batch, build: Build) -> Iterator[ProjectionStopped]:
+        file = self.definitions.projections[build.projection]
+        # Whatever else a batch happens to hold, its statements see the types that it says it reads.
+        part = new.only(file.reads)
+        kinds = part.kinds
+        if kinds:
+            part = open_inputs(self._connection, part, set(file.reads))
         try:
             self._merge(part, kinds, [build])
         except BrokenSqlFile as error:
+            cause = error.__cause__
+            if isinstance(cause, duckdb.IOException) and isinstance(self.path, Path) and _is_full(self.path.parent):
+                raise cause from None
+            if isinstance(cause, duckdb.FatalException | duckdb.InternalException):
+                # The database is of no use until it is opened again; were this run then, so it would be for ever.
+                self.crashed = ProjectionStopped(build.projection, error)
+                raise cause from None
             yield ProjectionStopped(build.projection, error)
-            if isinstance(error.__cause__, _NOT_THE_FILES_FAULT):
-                raise error.__cause__ from None
+        drop_left_tables(self._connection)
 
 
 def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
@@ -353,9 +375,13 @@ def _connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, config=_OPTIONS)
     except duckdb.Error as error:
-        if isinstance(path, Path) and os.statvfs(path.parent).f_bavail == 0:
+        if isinstance(path, Path) and _is_full(path.parent):
             raise
         raise translate_connect_error(path, error) from error
+
+
+def _is_full(directory: Path) -> bool:
+    return os.statvfs(directory).f_bavail == 0
 
 
 def _log_set_aside(refused: Iterable[SetAside]) -> None:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from postcall.errors import PostcallError
 from projections.api.answers import RequestRefused
 from projections.api.bodies import read_body
+from projections.errors import ProjectionError
 from projections.projector import Projector
 from projections.rebuild import RebuildProgress, rebuild_projection
 
@@ -66,6 +67,8 @@ class ReplayApi:
                     if progress.is_done and wish.only is None:
                         self._projector.reopen()
                     yield orjson.dumps(dataclasses.asdict(progress)) + b"\n"
+            except ProjectionError as error:
+                yield orjson.dumps({"error": str(error)}) + b"\n"
             except (PostcallError, duckdb.Error, OSError) as error:
                 logger.exception("Rebuild failed", extra={"action": "rebuild_failed"})
                 yield orjson.dumps({"error": str(error)}) + b"\n"

@@ -61,6 +61,8 @@ ON CONFLICT DO UPDATE SET
     turn_count = excluded.turn_count,
     content_hash = excluded.content_hash;
 
+DROP TABLE new_winners;
+
 -- name: view
 SELECT t.session_id, t.seq, t.role, t.text, t.spoken_at, t.latency_ms
 FROM transcript_turns AS t
