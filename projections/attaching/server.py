@@ -19,24 +19,24 @@ from projections.attaching.address import Address, published
 from projections.attaching.child import Offer
 from projections.attaching.extensions import find_extensions
 from projections.attaching.keeper import Keeper
-from projections.attaching.settings import AttachSettings
 from projections.copying.placing import COPY_FILE
+from projections.settings import CopySettings
 
 _LINKS_FOLDER: Final = "attached"
 _MIN_TOKEN_LENGTH: Final = 4
 
 
 @contextmanager
-def serve_attach(settings: Settings, attach_settings: AttachSettings) -> Iterator[Keeper | None]:
+def serve_attach(settings: Settings, copy_settings: CopySettings) -> Iterator[Keeper | None]:
     """Let other DuckDBs attach the copy while the block runs, if a port is set; from the first copy on.
 
     :raises ExtensionsMissing: the extensions are not installed.
     :raises UsageError: the port is taken, or the address needs a token and there is none.
     """
-    if attach_settings.attach_port is None:
+    if copy_settings.attach_port is None:
         yield None
         return
-    offer = _make_offer(settings, attach_settings)
+    offer = _make_offer(settings, copy_settings)
     is_made = settings.private_token is None
     address = Address(host=offer.host, port=offer.port, made_token=offer.token if is_made else None)
     with published(settings.data_dir, address):
@@ -48,7 +48,7 @@ def serve_attach(settings: Settings, attach_settings: AttachSettings) -> Iterato
             keeper.stop()
 
 
-def _make_offer(settings: Settings, attach_settings: AttachSettings) -> Offer:
+def _make_offer(settings: Settings, copy_settings: CopySettings) -> Offer:
     extensions = find_extensions()
     host, token = settings.private_host, settings.private_token
     if token is None and not is_loopback(host):
@@ -64,9 +64,9 @@ def _make_offer(settings: Settings, attach_settings: AttachSettings) -> Offer:
         copy=str(settings.data_dir.resolve() / COPY_FILE),
         links=str(links),
         host=host,
-        port=_find_port(host, attach_settings.attach_port or 0),
+        port=_find_port(host, copy_settings.attach_port or 0),
         token=token or secrets.token_urlsafe(24),
-        memory_mb=attach_settings.attach_memory_mb,
+        memory_mb=copy_settings.attach_memory_mb,
     )
 
 

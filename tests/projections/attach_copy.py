@@ -17,7 +17,7 @@ from projections.attaching.errors import ExtensionsMissing
 from projections.attaching.extensions import find_extensions
 from projections.attaching.keeper import Keeper
 from projections.attaching.server import serve_attach
-from projections.attaching.settings import AttachSettings
+from projections.settings import CopySettings
 
 TOKEN = "let-me-in"
 #: More rows than come in one answer of the protocol.
@@ -69,7 +69,7 @@ def make_copy(copy: Path, *, run: int = 1, rows: int = ROWS, more: str = "") -> 
 def serve_copy(data_dir: Path) -> Iterator[Served]:
     """Serve what is in this directory."""
     settings = Settings(data_dir=data_dir, private_token=TOKEN)
-    with serve_attach(settings, AttachSettings(attach_port=0, attach_memory_mb=512)) as keeper:
+    with serve_attach(settings, CopySettings(attach_port=0, attach_memory_mb=512)) as keeper:
         assert keeper is not None
         address = find_address(data_dir)
         assert address is not None
