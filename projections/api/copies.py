@@ -54,7 +54,7 @@ class CopiesApi:
                 "copied_at": copy.copied_at,
                 "bytes": copy.bytes,
                 "seconds": copy.seconds,
-                "left_out": [left_out.name for left_out in copy.left_out],
+                "left_out": copy.left_out,
             }
         )
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class Copy:
     copied_at: datetime
     bytes: int
     seconds: float
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +51,7 @@ class _Present:
     """What the copy that is there says of itself."""
 
     facts: CopyFacts
+    left_out: tuple[str, ...]
     places: dict[Place, ReadPlace]
 
 
@@ -166,7 +167,13 @@ class Copier:
             copied_at=datetime.now(UTC), reporting_timezone=self._reporting_timezone, mark=read_mark(reader)
         )
         if present is not None and present.facts.mark == facts.mark:
-            return Copy(path=self.path, copied_at=present.facts.copied_at, bytes=self.path.stat().st_size, seconds=0)
+            return Copy(
+                path=self.path,
+                copied_at=present.facts.copied_at,
+                bytes=self.path.stat().st_size,
+                seconds=0,
+                left_out=present.left_out,
+            )
         contents = read_contents(reader)
         if needs_rows and not contents.has_read:
             return None
@@ -182,21 +189,27 @@ class Copier:
             size = draft.stat().st_size
             put_in_place(draft, self.path)
         seconds = round(time.monotonic() - started_at_s, 3)
-        copy = Copy(path=self.path, copied_at=facts.copied_at, bytes=size, seconds=seconds, left_out=tuple(left_out))
-        self._tell(copy)
+        copy = Copy(
+            path=self.path,
+            copied_at=facts.copied_at,
+            bytes=size,
+            seconds=seconds,
+            left_out=tuple(each.name for each in left_out),
+        )
+        self._tell(copy, left_out)
         return copy
 
-    def _tell(self, copy: Copy) -> None:
+    def _tell(self, copy: Copy, left_out: Sequence[LeftOut]) -> None:
         level = logging.DEBUG if self._has_copied else logging.INFO
         self._has_copied = True
         told = {"action": "copied", "seconds": copy.seconds, "bytes": copy.bytes}
         logger.log(level, "Warehouse is copied to %s", copy.path.name, extra=told)
-        for left_out in copy.left_out:
+        for each in left_out:
             logger.warning(
                 "%s is not in the copy: its rows cannot be read (%s)",
-                left_out.name,
-                left_out.kind,
-                extra={"action": "left_out", "table": left_out.name},
+                each.name,
+                each.kind,
+                extra={"action": "left_out", "table": each.name},
             )
 
     def _check(self) -> None:
@@ -226,10 +239,10 @@ def _read_present(path: Path) -> _Present | None:
     try:
         with duckdb.connect(path, read_only=True, config={"threads": 1}) as copy:
             copy.execute("SET TimeZone = 'UTC'")
-            row = copy.execute("SELECT copied_at, reporting_timezone, mark FROM postcall.copy").fetchone()
+            row = copy.execute("SELECT copied_at, reporting_timezone, mark, left_out FROM postcall.copy").fetchone()
             if row is None:
                 return None
             facts = CopyFacts(copied_at=row[0], reporting_timezone=row[1], mark=row[2])
-            return _Present(facts=facts, places=read_places(copy))
+            return _Present(facts=facts, left_out=tuple(row[3]), places=read_places(copy))
     except duckdb.Error:
         return None

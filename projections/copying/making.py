@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
@@ -96,7 +96,7 @@ def write_copy(
             copy.execute("SET TimeZone = 'UTC'")
             left_out = [*_copy_tables(reader, copy, contents, check), *_make_views(copy, contents)]
             _write_comments(copy, contents, words)
-            _write_facts(copy, facts)
+            _write_facts(copy, facts, left_out)
             copy.execute("CHECKPOINT")
     except (duckdb.Error, OSError) as error:
         raise CopyFailed(f"The copy could not be written: {_first_line(error)}") from error
@@ -201,10 +201,16 @@ def _write_comments(copy: duckdb.DuckDBPyConnection, contents: Contents, words: 
                 copy.execute(f"COMMENT ON COLUMN {quoted(name)}.{quoted(column)} IS {_literal(meaning)}")
 
 
-def _write_facts(copy: duckdb.DuckDBPyConnection, facts: CopyFacts) -> None:
+def _write_facts(copy: duckdb.DuckDBPyConnection, facts: CopyFacts, left_out: Sequence[LeftOut]) -> None:
     copy.execute("CREATE SCHEMA postcall")
-    copy.execute("CREATE TABLE postcall.copy (copied_at TIMESTAMPTZ, reporting_timezone VARCHAR, mark VARCHAR)")
-    copy.execute("INSERT INTO postcall.copy VALUES (?, ?, ?)", [facts.copied_at, facts.reporting_timezone, facts.mark])
+    copy.execute(
+        "CREATE TABLE postcall.copy"
+        " (copied_at TIMESTAMPTZ, reporting_timezone VARCHAR, left_out VARCHAR[], mark VARCHAR)"
+    )
+    names = [each.name for each in left_out]
+    copy.execute(
+        "INSERT INTO postcall.copy VALUES (?, ?, ?, ?)", [facts.copied_at, facts.reporting_timezone, names, facts.mark]
+    )
 
 
 def _select(table: PublicTable) -> str:
