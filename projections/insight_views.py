@@ -33,7 +33,8 @@ def write_insight_view(analyzer: str, schema: Schema) -> str:
     fields: Mapping[str, Schema] = schema.get("properties", {})
     columns = _name_columns(analyzer, fields)
     words = [(column, _describe(fields[field])) for field, column in columns.items()]
-    structure = json.dumps({field: _type(each) for field, each in fields.items()}, indent=4, ensure_ascii=False)
+    types = ",".join(f"\n            {json.dumps(field)}: {json.dumps(_type(each))}" for field, each in fields.items())
+    structure = f"{{{types}\n        }}"
     answers = [f"answer.{_quote(field)} AS {_quote(column)}" for field, column in columns.items()]
     shown = ",\n    ".join((", ".join(_BEFORE), *answers, ", ".join(_AFTER)))
     return (
@@ -52,8 +53,8 @@ def _name_columns(analyzer: str, fields: Mapping[str, Schema]) -> dict[str, str]
     columns = {field: f"result_{field}" if field.lower() in taken else field for field in fields}
     if not columns:
         raise ValueError(f"The schema of {analyzer} names no field.")
-    if strange := next((field for field in columns if not field.isprintable() or not field), None):
-        raise ValueError(f"The schema of {analyzer} has a field that cannot be a column: {strange!r}.")
+    if strange := [field for field in columns if not field or not field.isprintable()]:
+        raise ValueError(f"The schema of {analyzer} has a field that cannot be a column: {strange[0]!r}.")
     if len({column.lower() for column in columns.values()}) < len(columns):
         raise ValueError(f"The schema of {analyzer} has fields that differ in case only.")
     return columns
