@@ -36,7 +36,7 @@ def comparison_lines(attempt: Attempt) -> Iterator[str]:
     )
     if done.letters:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
-        yield f"{done.reasons.total()} deliveries cannot be read ({reasons}); they become dead letters with the switch."
+        yield f"{done.reasons.total()} of them cannot be read ({reasons}): dead letters, with the switch."
     for difference in attempt.differences:
         yield from _difference_lines(difference)
     if attempt.sessions_left_out:

@@ -10,7 +10,8 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 
-from postcall.errors import LogUnavailable, TopicsRefused
+from postcall.errors import LogUnavailable, PostcallError, TopicsRefused
+from postcall.generations import read_generation
 from postcall.kafka import open_admin
 from postcall.known_log.identity import read_identity
 from postcall.known_log.metadata import read_metadata
@@ -29,12 +30,15 @@ async def make_topic(log: LogConnection, generation: int, wanted: TopicSettings)
     What an earlier attempt left of it is deleted.
 
     :raises TopicsRefused: the log lets this user not delete or not make it.
+    :raises PostcallError: the generation is live already.
     :raises LogUnavailable: the log does not answer.
     """
     name = events_topic(generation).name
     metadata = await read_metadata(log, [WEBHOOKS.name])
     if WEBHOOKS.name not in metadata.topics:
         raise LogUnavailable(f"The log at {log} has no topic {WEBHOOKS.name}.")
+    if (await read_generation(log)).number >= generation:
+        raise PostcallError(f"Generation {generation} has just become the live one: somebody else derived it.")
     await delete_topic(log, generation)
     await create_topics(log, replace(wanted, partitions=metadata.topics[WEBHOOKS.name].partition_count), names=[name])
     made = (await read_identity(log, [name])).topics[name]
