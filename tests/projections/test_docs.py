@@ -6,6 +6,7 @@ import dataclasses
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -18,6 +19,11 @@ from projections.warehouse_page import read_schema, renew_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 QUESTIONS = re.findall(r"```sql\n(.*?)```", (DOCS / "sql.md").read_text("utf-8"), re.DOTALL)
+
+
+LEAKING = "Turn {turn} of call {call}: the boiler has been leaking since Tuesday."
+SWITCHED_OFF = "Recording is switched off."
+WHO = ("assistant", "user")
 
 
 def test_the_page_is_what_the_sql_files_say(warehouse: Warehouse) -> None:
@@ -61,10 +67,37 @@ def test_there_are_ten_questions() -> None:
     assert len(QUESTIONS) == 10
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=range(len(QUESTIONS)))
-def test_a_question_has_an_answer(runner: QueryRunner, question: str) -> None:
-    answer = orjson.loads(b"".join(runner.run(question).chunks()))
-    assert answer["rows"]
+#: Of the thirty calls: what each answer begins with, and how many rows it has.
+ANSWERS: list[tuple[dict[str, Any], int]] = [
+    ({"day": "2026-02-03", "sessions": 30, "average_minutes": 0.7}, 1),
+    ({"intent": "book a repair", "calls": 30, "frustrated": 10}, 1),
+    ({"started_at": "2026-02-03T12:23:00Z", "customer_name": "Ada", "follow_up": "send the plumber"}, 15),
+    ({"session_id": "session-000000", "seq": 1, "role": "assistant", "text": LEAKING.format(turn=0, call=0)}, 20),
+    ({"transcript": "\n".join(f"{WHO[turn % 2]}: {LEAKING.format(turn=turn, call=29)}" for turn in range(6))}, 1),
+    ({"session_id": "session-000005", "recording_state": "unavailable", "recording_reason": SWITCHED_OFF}, 3),
+    ({"from_number": "+442079460001", "calls": 30, "latest": "2026-02-03T12:23:00Z"}, 1),
+    ({"tenant": "acme", "calls": 30}, 1),
+    ({"day": "2026-02-03", "model": "local", "analyses": 30, "tokens_in": 3600, "cost_usd": 0.036}, 1),
+    (
+        {
+            "agent_id": "agent-1",
+            "sessions": 30,
+            "session_latency_p50_ms": 640,
+            "session_latency_p95_ms": 640,
+            "frustrated_ratio": 1 / 3,
+            "resolved_ratio": 2 / 3,
+        },
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("question", "answer"), list(zip(QUESTIONS, ANSWERS, strict=True)), ids=range(10))
+def test_a_question_has_its_answer(runner: QueryRunner, question: str, answer: tuple[dict[str, Any], int]) -> None:
+    rows = orjson.loads(b"".join(runner.run(question).chunks()))["rows"]
+    first, count = answer
+    assert len(rows) == count
+    assert {name: value if isinstance(value, str) else pytest.approx(value) for name, value in rows[0].items()} == first
 
 
 def test_every_limit_is_documented() -> None:
