@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
@@ -87,6 +88,22 @@ async def test_a_session_is_one_document(client: httpx.AsyncClient) -> None:
         "analyses": {"summary": {"revision": 1, "state": "done", "reason": None}},
         "is_settled": True,
     }
+
+
+async def test_every_request_of_the_page_is_answered_with_what_it_says(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "session-000001.wav").write_bytes(AUDIO)
+    requests = re.findall(r"^GET (\S+)$", page, re.MULTILINE)
+    assert len(requests) == 6
+    for path in requests:
+        response = await client.get(path)
+        assert response.status_code == 200, path
+        assert "?" not in path or response.json()["sessions"], path
+    document = (await client.get(requests[0])).json()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(document)
 
 
 async def test_what_is_awaited_is_told(client: httpx.AsyncClient, warehouse: Warehouse) -> None:
