@@ -94,9 +94,13 @@ def write_copy(
     try:
         with duckdb.connect(draft, config=_OPTIONS) as copy:
             copy.execute("SET TimeZone = 'UTC'")
-            left_out = [*_copy_tables(reader, copy, contents, check), *_make_views(copy, contents)]
+            left_out = list(_copy_tables(reader, copy, contents, check))
+            # Each by itself would be forced to the disk by itself.
+            copy.execute("BEGIN")
+            left_out += _make_views(copy, contents)
             _write_comments(copy, contents, words)
             _write_facts(copy, facts, left_out)
+            copy.execute("COMMIT")
             copy.execute("CHECKPOINT")
     except (duckdb.Error, OSError) as error:
         raise CopyFailed(f"The copy could not be written: {_first_line(error)}") from error
