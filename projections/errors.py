@@ -76,6 +76,12 @@ class QueriesBusy(QueryError):
     code = "sql_busy"
 
 
+class QueryCancelled(QueryError):
+    """The query was given up by whoever asked."""
+
+    code = "sql_cancelled"
+
+
 #: Errors that a query's child process reports, by code.
 QUERY_ERRORS: dict[str, type[QueryError]] = {
     kind.code: kind for kind in (QueryError, QueryRefused, QueryTimedOut, QueryTooBig, QueriesBusy)

@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from postcall.http_errors import INTERNAL_ERROR, error_body, router_code
-from projections.errors import ProjectionError, QueriesBusy, QueryError, QueryRefused, QueryTimedOut, QueryTooBig
+from projections.errors import (
+    ProjectionError,
+    QueriesBusy,
+    QueryCancelled,
+    QueryError,
+    QueryRefused,
+    QueryTimedOut,
+    QueryTooBig,
+)
 
 
 class RequestRefused(ProjectionError):
@@ -31,6 +39,7 @@ _QUERY_STATUS: Final[dict[type[QueryError], int]] = {
     QueryTooBig: 400,
     QueryTimedOut: 504,
     QueriesBusy: 503,
+    QueryCancelled: 503,
 }
 #: Answers hold what callers said: nobody on the way keeps them, and no browser guesses at them.
 PRIVATE_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}

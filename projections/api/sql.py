@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from projections.api.answers import PRIVATE_HEADERS, RequestRefused
-from projections.query.runner import Answer, QueryRunner
+from projections.api.disconnects import run_while_connected
+from projections.errors import QueryError
+from projections.query.lanes import QueryLanes
+from projections.query.runner import Answer, QueryRunner, Statement
+
+logger = logging.getLogger(__name__)
 
 #: A request is a statement and its parameters.
 MAX_REQUEST_BYTES: Final = 1024 * 1024
@@ -20,6 +25,7 @@ _MEDIA_TYPES: Final = {
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
 }
 
 
@@ -29,16 +35,20 @@ class SqlRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sql: str
-    format: Literal["json", "csv", "arrow"] = "json"
+    format: Literal["json", "csv", "arrow", "parquet"] = "json"
     parameters: list[Any] | dict[str, Any] | None = None
     max_rows: int | None = Field(default=None, ge=1)
+
+    def to_statement(self) -> Statement:
+        """The same for the runner."""
+        return Statement(sql=self.sql, answer_format=self.format, parameters=self.parameters, max_rows=self.max_rows)
 
 
 class SqlApi:
     """People's SQL."""
 
     def __init__(self, *, runner: QueryRunner) -> None:
-        self._runner = runner
+        self._lanes = QueryLanes(runner)
 
     def routes(self) -> list[Route]:
         """The routes of this family."""
@@ -46,34 +56,37 @@ class SqlApi:
 
     async def run_sql(self, request: Request) -> Response:
         """Run a statement; the answer is streamed as the query's process writes it."""
-        query = await _read_query(request)
-        answer = await asyncio.to_thread(
-            self._runner.run,
-            query.sql,
-            answer_format=query.format,
-            parameters=query.parameters,
-            max_rows=query.max_rows,
-        )
-        headers = {
-            **PRIVATE_HEADERS,
-            "postcall-row-count": str(answer.row_count),
-            "postcall-truncated": str(answer.is_truncated).lower(),
-        }
-        return _AnswerResponse(answer, headers=headers, media_type=_MEDIA_TYPES[query.format])
+        return _AnswerResponse((await _read_query(request)).to_statement(), self._lanes)
 
 
-class _AnswerResponse(StreamingResponse):
-    """Streams an answer, and lets its process go whatever becomes of the client."""
+class _AnswerResponse(Response):
+    """Runs a query and streams its answer, as long as the client is there."""
 
-    def __init__(self, answer: Answer, *, headers: dict[str, str], media_type: str) -> None:
-        super().__init__(answer.chunks(), headers=headers, media_type=media_type)
-        self._answer = answer
+    def __init__(self, statement: Statement, lanes: QueryLanes) -> None:
+        super().__init__(media_type=_MEDIA_TYPES[statement.answer_format], headers=PRIVATE_HEADERS)
+        self._statement = statement
+        self._lanes = lanes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._answer.close()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+        await run_while_connected(self._answer(send), receive)
+
+    async def _answer(self, send: Send) -> None:
+        async with self._lanes.answer(self._statement) as answer:
+            self._tell(answer)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            try:
+                async for chunk in self._lanes.read_chunks(answer):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except QueryError as error:
+                # Too late to say it: fewer bytes than announced tell the client.
+                logger.warning("Answer was cut off: %s", error, extra={"action": "answer_cut_off", "code": error.code})
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _tell(self, answer: Answer) -> None:
+        self.headers["content-length"] = str(answer.size)
+        self.headers["postcall-row-count"] = str(answer.row_count)
+        self.headers["postcall-truncated"] = str(answer.is_truncated).lower()
 
 
 async def _read_query(request: Request) -> SqlRequest:

@@ -1,4 +1,4 @@
-"""A query's child: checks the statement, asks for the tables that it reads, runs it under limits, and answers.
+"""A query's child: checks the statement, asks for the columns that it reads, runs it under limits, and answers.
 
 The database is in memory, without extensions, files or settings that can be changed. So a statement can reach the rows
 it was given and nothing else; the checks before are there to say no in words.
@@ -6,7 +6,9 @@ it was given and nothing else; the checks before are there to say no in words.
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Callable
 from io import BufferedRWPair
 from itertools import pairwise
 from typing import Final
@@ -17,17 +19,24 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from projections.errors import QueryError, QueryRefused, QueryTooBig
-from projections.query.catalog import Catalog, find_tables, parse_select
+from projections.query.catalog import Needs, find_needs, parse_select
 from projections.query.exchange import Request, read_line, write_chunks, write_line
-from projections.query.formats import WRITERS
+from projections.query.formats import WRITERS, Body, Head
 from projections.query.limits import limit_this_process
+from projections.query.relations import NOT_SENT, Relations
+from projections.query.scans import choose_columns, find_scanned, shift_position
 
 #: The engine is given less than the process, so that it says so itself before the system does.
 _ENGINE_SHARE: Final = 0.7
 
+Columns = dict[str, list[str]]
+
 
 def serve_query(connection: socket.socket) -> None:
-    """Answer one query, or say why not."""
+    """Answer one query, or say why not; then wait until the other side has taken the answer.
+
+    Who is waited for may be killed without its number having become another process's.
+    """
     with connection, connection.makefile("rwb") as file:
         request: Request = read_line(file)
         limit_this_process(memory_mb=request["memory_mb"], deadline_s=request["deadline_s"], threads=request["threads"])
@@ -41,26 +50,93 @@ def serve_query(connection: socket.socket) -> None:
             _write_error(file, _translate(error, request["sql"]))
         except Exception as error:  # noqa: BLE001 - a fault of ours: said, not left to look like a full memory
             _write_error(file, QueryError(f"The answer could not be written: {type(error).__name__}: {error}"))
+        with contextlib.suppress(OSError):
+            connection.recv(1)
 
 
 def _answer(file: BufferedRWPair, request: Request) -> None:
-    database, catalog = _open_database(request), request["catalog"]
+    head, body = _run(file, request)
+    write_line(file, head | {"size": sum(map(len, body))})
+    write_chunks(file, body)
+
+
+def _run(file: BufferedRWPair, request: Request) -> tuple[Head, Body]:
+    database = _open_database(request)
     _check_statement(database, request["sql"])
-    wanted = find_tables(parse_select(database, request["sql"]), catalog)
-    write_line(file, {"tables": wanted})
-    for name in catalog["tables"]:
-        database.execute(f'CREATE SCHEMA IF NOT EXISTS "{name.partition(".")[0]}"')
-        if name in wanted:
-            _load_table(database, name, catalog, pa.ipc.open_stream(file).read_all())
-        else:
-            _forbid_table(database, name, catalog)
-    for name, select in catalog["views"].items():
-        database.execute(f"CREATE VIEW {name} AS {select}")
+    needs = _find_needs(database, request)
+    relations = Relations(database, request["catalog"])
+    columns = _choose_columns(database, request, relations, needs)
+    _fetch(file, relations, columns)
+    relations.forbid_others(columns, needs)
     database.execute("SET lock_configuration = true")
+    try:
+        return _write(database, request)
+    except duckdb.Error as error:
+        if NOT_SENT not in str(error):
+            raise
+    _fetch(file, relations, _all_columns(request, needs))
+    return _write(database, request)
+
+
+def _find_needs(database: duckdb.DuckDBPyConnection, request: Request) -> Needs:
+    try:
+        return find_needs(parse_select(database, request["sql"]), request["catalog"])
+    except orjson.JSONDecodeError:
+        raise QueryRefused("The statement nests too deeply.") from None
+
+
+def _choose_columns(
+    database: duckdb.DuckDBPyConnection, request: Request, relations: Relations, needs: Needs
+) -> Columns:
+    """Make the tables and views that the statement needs, empty, and find what it reads of each table."""
+    relations.make(needs)
+    if needs.looks_around:
+        relations.make_all()
+    elif not needs.tables:
+        return {}
+    try:
+        scanned = _plan(database, request)
+    except QueryError:
+        if relations.are_all_made:
+            raise
+        # Now with all names there are: one may have been overlooked, and the engine knows what to suggest.
+        relations.make_all()
+        scanned = _plan(database, request)
+    if scanned is None:
+        return _all_columns(request, needs)
+    by_table = {table: scanned.get(relations.plan_name(table)) for table in needs.tables}
+    return {
+        table: choose_columns(table, columns, request["catalog"])
+        for table, columns in by_table.items()
+        if columns is not None
+    }
+
+
+def _plan(database: duckdb.DuckDBPyConnection, request: Request) -> dict[str, set[str]] | None:
+    try:
+        return find_scanned(database, request["sql"], request["parameters"])
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise _translate(error, request["sql"], shift=shift_position) from None
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        # The statement itself will say what is wrong with it, if anything is.
+        return None
+
+
+def _all_columns(request: Request, needs: Needs) -> Columns:
+    return {table: [name for name, _ in request["catalog"]["tables"][table]] for table in needs.tables}
+
+
+def _fetch(file: BufferedRWPair, relations: Relations, columns: Columns) -> None:
+    write_line(file, {"tables": columns})
+    for table in columns:
+        relations.fill(table, columns[table], pa.ipc.open_stream(file).read_all())
+
+
+def _write(database: duckdb.DuckDBPyConnection, request: Request) -> tuple[Head, Body]:
     cursor = database.execute(request["sql"], request["parameters"])
-    head, chunks = WRITERS[request["format"]](cursor, max_rows=request["max_rows"])
-    write_line(file, head)
-    write_chunks(file, chunks)
+    return WRITERS[request["format"]](cursor, max_rows=request["max_rows"])
 
 
 def _open_database(request: Request) -> duckdb.DuckDBPyConnection:
@@ -103,20 +179,7 @@ def _tokens(sql: str) -> list[str]:
     return [encoded[start:end].decode("utf-8", "replace").strip() for start, end in pairwise(bounds)]
 
 
-def _load_table(database: duckdb.DuckDBPyConnection, name: str, catalog: Catalog, rows: pa.Table) -> None:
-    columns = (f"{column}::JSON AS {column}" if kind == "JSON" else column for column, kind in catalog["tables"][name])
-    database.register(f"rows of {name}", rows)
-    database.execute(f'CREATE VIEW {name} AS SELECT {", ".join(columns)} FROM temp."rows of {name}"')  # noqa: S608 - our own catalog
-
-
-def _forbid_table(database: duckdb.DuckDBPyConnection, name: str, catalog: Catalog) -> None:
-    """Let a read of a table that was not asked for fail, rather than find it empty."""
-    columns = (f"NULL::{kind} AS {column}" for column, kind in catalog["tables"][name])
-    failure = "error('A table must be named in the statement itself.')"
-    database.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} WHERE {failure}")
-
-
-def _translate(error: duckdb.Error, sql: str) -> QueryError:
+def _translate(error: duckdb.Error, sql: str, *, shift: Callable[[int], int] = int) -> QueryError:
     """The engine's own message and, where it gives one, the position."""
     _, _, details = str(error).partition(": ")
     try:
@@ -124,7 +187,7 @@ def _translate(error: duckdb.Error, sql: str) -> QueryError:
         kind, message = facts["exception_type"], facts["exception_message"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return QueryError(str(error))
-    position = int(facts["position"]) if "position" in facts else None
+    position = shift(int(facts["position"])) if "position" in facts else None
     # Its parser counts characters, all that comes after it bytes.
     if position is not None and kind != "Parser":
         position = len(sql.encode()[:position].decode("utf-8", "ignore"))

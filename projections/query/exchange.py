@@ -1,15 +1,16 @@
 """What the service and a query's child say to each other over a socket pair.
 
 service → child   one line of JSON: the request
-child → service   one line of JSON: {"tables": [...]} wanted, or an error
-service → child   each of these tables as an Arrow IPC stream, in that order
+child → service   one line of JSON: {"tables": {"schema.table": [column, …]}} wanted, or an error
+service → child   each of these tables with these columns as an Arrow IPC stream, in the catalog's order
+                  (both once more if the child finds that it needs other columns)
 child → service   one line of JSON: the head of the answer, or an error; then its body in chunks, each after its
                   length, and a chunk of no length once the answer is whole
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedRWPair
 from typing import Any, Final, TypedDict
 
@@ -18,6 +19,8 @@ import orjson
 from projections.query.catalog import Catalog
 
 _LENGTH_BYTES: Final = 4
+#: What the service holds of an answer at once.
+_MAX_CHUNK_BYTES: Final = 256 * 1024
 #: Longer lines are not read: a request is a statement and a catalog, all others are shorter.
 _MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 
@@ -52,12 +55,13 @@ def read_line(file: BufferedRWPair) -> Any:
     return orjson.loads(line)
 
 
-def write_chunks(file: BufferedRWPair, chunks: list[bytes]) -> None:
+def write_chunks(file: BufferedRWPair, chunks: Iterable[bytes | memoryview]) -> None:
     """Send a body."""
     for chunk in chunks:
-        if chunk:
-            file.write(len(chunk).to_bytes(_LENGTH_BYTES, "big"))
-            file.write(chunk)
+        for start in range(0, len(chunk), _MAX_CHUNK_BYTES):
+            piece = memoryview(chunk)[start : start + _MAX_CHUNK_BYTES]
+            file.write(len(piece).to_bytes(_LENGTH_BYTES, "big"))
+            file.write(piece)
     file.write(bytes(_LENGTH_BYTES))
     file.flush()
 
@@ -74,6 +78,8 @@ def read_chunks(file: BufferedRWPair) -> Iterator[bytes]:
         length = int.from_bytes(head, "big")
         if length == 0:
             return
+        if length > _MAX_CHUNK_BYTES:
+            raise EOFError
         chunk = file.read(length)
         if len(chunk) < length:
             raise EOFError

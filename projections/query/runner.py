@@ -1,4 +1,4 @@
-"""The service's side of a query: hand it to a child, stream it the tables it asks for, pass on its answer.
+"""The service's side of a query: hand it to a child, stream it the columns it asks for, pass on its answer.
 
 Everything here blocks and runs in a thread per query. A child is killed at the deadline; what it does until then, to
 its memory or to its parser, it does to itself.
@@ -6,36 +6,59 @@ its memory or to its parser, it does to itself.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import BufferedRWPair
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import duckdb
 import pyarrow as pa
 import pyarrow.ipc
 
-from projections.errors import QUERY_ERRORS, QueriesBusy, QueryRefused, QueryTimedOut, QueryTooBig, WarehouseReplaced
+from projections.errors import QUERY_ERRORS, QueriesBusy, QueryCancelled, QueryRefused, WarehouseReplaced
+from projections.query.catalog import Catalog, quote, split_name
 from projections.query.exchange import Request, read_chunks, read_line, write_line
 from projections.query.forking import Forker
+from projections.query.handle import ChildHandle
 from projections.reading import WarehouseReader
 from projections.settings import QuerySettings
 
 _STREAM_ROWS: Final = 100_000
+#: What a child may ask for: the columns that it found, and all of them when those were too few.
+_MOST_REQUESTS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """What is asked, and how it is to be answered."""
+
+    sql: str
+    answer_format: str = "json"
+    #: For `?` in their order, or for `$name` by name.
+    parameters: list[Any] | dict[str, Any] | None = None
+    max_rows: int | None = None
 
 
 class Answer:
     """A query's answer: the head is here, the body comes in chunks; close it in any case."""
 
-    def __init__(self, head: dict[str, Any], child: _Child) -> None:
+    def __init__(self, head: dict[str, Any], child: ChildHandle) -> None:
         self.row_count: int = head["row_count"]
         self.is_truncated: bool = head["is_truncated"]
+        #: Bytes of the body.
+        self.size: int = head["size"]
         self._child = child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The body.
@@ -53,14 +76,110 @@ class Answer:
         self._child.close()
 
 
+class Query:
+    """One statement on its way: run in one thread, and cancelled from any."""
+
+    def __init__(
+        self,
+        statement: Statement,
+        *,
+        find_warehouse: Callable[[], WarehouseReader | None],
+        settings: QuerySettings,
+        forker: Forker,
+    ) -> None:
+        self._statement = statement
+        self._find_warehouse = find_warehouse
+        self._settings = settings
+        self._forker = forker
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+        self._child: ChildHandle | None = None
+        self._answer: Answer | None = None
+
+    def run(self) -> Answer:
+        """Run it.
+
+        :raises QueryError: refused, failed, or stopped; the message is for whoever wrote the statement.
+        """
+        try:
+            answer = self._try_run()
+        except Exception:
+            if self._cancelled.is_set():
+                raise QueryCancelled from None
+            raise
+        with self._lock:
+            self._answer = answer
+        if self._cancelled.is_set():
+            answer.close()
+            raise QueryCancelled
+        return answer
+
+    def cancel(self) -> None:
+        """End it, whatever it is doing; nothing of it is left. A thread that runs it gets `QueryCancelled` soon."""
+        with self._lock:
+            self._cancelled.set()
+            child, answer = self._child, self._answer
+        if answer is not None:
+            answer.close()
+        elif child is not None:
+            child.end()
+
+    def _try_run(self) -> Answer:
+        try:
+            return self._run(self._open_warehouse())
+        except WarehouseReplaced:
+            # Found before another one took its place, and closed before it was read; or one of its tables was.
+            warehouse = self._open_warehouse()
+            warehouse.forget_catalog()
+            return self._run(warehouse)
+
+    def _open_warehouse(self) -> WarehouseReader:
+        warehouse = self._find_warehouse()
+        if warehouse is None:
+            raise QueriesBusy("The warehouse is being opened. Try again in a moment.")
+        return warehouse
+
+    def _run(self, warehouse: WarehouseReader) -> Answer:
+        child = self._start_child()
+        try:
+            with child.explained():
+                return Answer(_converse(child.file, self._make_request(child, warehouse.catalog()), warehouse), child)
+        except BaseException:
+            child.close()
+            raise
+
+    def _start_child(self) -> ChildHandle:
+        if self._cancelled.is_set():
+            raise QueryCancelled
+        child = ChildHandle(self._forker, self._settings)
+        with self._lock:
+            self._child = child
+        if self._cancelled.is_set():
+            child.close()
+            raise QueryCancelled
+        return child
+
+    def _make_request(self, child: ChildHandle, catalog: Catalog) -> Request:
+        most = self._settings.sql_max_rows
+        return {
+            "sql": self._statement.sql,
+            "parameters": self._statement.parameters,
+            "format": self._statement.answer_format,
+            "max_rows": min(self._statement.max_rows or most, most),
+            "threads": self._settings.sql_threads,
+            "memory_mb": self._settings.sql_memory_mb,
+            "deadline_s": max(0.0, child.deadline - time.monotonic()),
+            "catalog": catalog,
+        }
+
+
 class QueryRunner:
     """Runs queries against the warehouse that `find_warehouse` gives, under the limits of the settings."""
 
     def __init__(self, find_warehouse: Callable[[], WarehouseReader | None], settings: QuerySettings) -> None:
         self._find_warehouse = find_warehouse
-        self._settings = settings
         self._forker = Forker()
-        self._slots = threading.BoundedSemaphore(settings.sql_concurrency)
+        self.settings = settings
 
     def open(self) -> None:
         """Get ready, so that the first query need not wait for it."""
@@ -70,73 +189,58 @@ class QueryRunner:
         """End the process that children come from."""
         self._forker.stop()
 
-    def run(
-        self,
-        sql: str,
-        *,
-        answer_format: str = "json",
-        parameters: list[Any] | dict[str, Any] | None = None,
-        max_rows: int | None = None,
-    ) -> Answer:
-        """Run one statement.
+    def prepare(self, statement: Statement) -> Query:
+        """A query that is still to be run."""
+        return Query(statement, find_warehouse=self._find_warehouse, settings=self.settings, forker=self._forker)
+
+    def run(self, sql: str, **options: Any) -> Answer:
+        """Run one statement; the options are those of `Statement`.
 
         :raises QueryError: refused, failed, or stopped; the message is for whoever wrote the statement.
         """
-        try:
-            return self._run(sql, answer_format, parameters, max_rows)
-        except WarehouseReplaced:
-            # It was found before another one took its place, and closed before it was read.
-            return self._run(sql, answer_format, parameters, max_rows)
-
-    def _run(
-        self, sql: str, answer_format: str, parameters: list[Any] | dict[str, Any] | None, max_rows: int | None
-    ) -> Answer:
-        deadline = time.monotonic() + self._settings.sql_deadline_s
-        warehouse = self._find_warehouse()
-        if warehouse is None:
-            raise QueriesBusy("The warehouse is being opened. Try again in a moment.")
-        if not self._slots.acquire(timeout=self._settings.sql_deadline_s):
-            raise QueriesBusy
-        child = _Child(self._forker, self._settings, deadline=deadline, on_close=self._slots.release)
-        try:
-            with child.explained():
-                request: Request = {
-                    "sql": sql,
-                    "parameters": parameters,
-                    "format": answer_format,
-                    "max_rows": min(max_rows or self._settings.sql_max_rows, self._settings.sql_max_rows),
-                    "threads": self._settings.sql_threads,
-                    "memory_mb": self._settings.sql_memory_mb,
-                    "deadline_s": max(0.0, deadline - time.monotonic()),
-                    "catalog": warehouse.catalog(),
-                }
-                return Answer(_converse(child.file, request, warehouse), child)
-        except BaseException:
-            child.close()
-            raise
+        return self.prepare(Statement(sql=sql, **options)).run()
 
 
 def _converse(file: BufferedRWPair, request: Request, warehouse: WarehouseReader) -> dict[str, Any]:
     _send_request(file, request)
-    wanted = set(_read_reply(file)["tables"])
-    if wanted:
-        with warehouse.snapshot() as reader:
-            # In the catalog's order, and only what is in it, whatever the child said.
-            for name in request["catalog"]["tables"]:
-                if name in wanted:
-                    _stream_table(reader, name, file)
-    return _read_reply(file)
+    reply = _read_reply(file)
+    for _ in range(_MOST_REQUESTS):
+        if "tables" not in reply:
+            break
+        _stream_tables(file, reply["tables"], request["catalog"], warehouse)
+        reply = _read_reply(file)
+    return reply
 
 
 def _send_request(file: BufferedRWPair, request: Request) -> None:
     try:
         write_line(file, request)
     except (TypeError, UnicodeError):
-        raise QueryRefused("The statement is not valid text.") from None
+        raise QueryRefused("The statement, or a parameter, is no valid text or number.") from None
 
 
-def _stream_table(reader: duckdb.DuckDBPyConnection, name: str, file: BufferedRWPair) -> None:
-    rows = reader.execute(f"SELECT * FROM {name}").to_arrow_reader(_STREAM_ROWS)  # noqa: S608 - a name of our catalog
+def _stream_tables(
+    file: BufferedRWPair, wanted: dict[str, list[str]], catalog: Catalog, warehouse: WarehouseReader
+) -> None:
+    if not wanted:
+        return
+    with warehouse.snapshot() as reader:
+        # In the catalog's order, and only what is in it, whatever the child said.
+        for table, columns in catalog["tables"].items():
+            if table in wanted:
+                names = set(wanted[table])
+                _stream_table(reader, table, [name for name, _ in columns if name in names], file)
+
+
+def _stream_table(reader: duckdb.DuckDBPyConnection, table: str, columns: list[str], file: BufferedRWPair) -> None:
+    # Of no column it is still known how many rows there are.
+    parts = ", ".join(map(quote, columns)) or "true"
+    name = ".".join(map(quote, split_name(table)))
+    try:
+        rows = reader.execute(f"SELECT {parts} FROM {name}").to_arrow_reader(_STREAM_ROWS)  # noqa: S608 - our catalog's names
+    except (duckdb.CatalogException, duckdb.BinderException):
+        # Another build of it serves since the catalog was read.
+        raise WarehouseReplaced from None
     with pa.ipc.new_stream(file, rows.schema) as stream:
         for batch in rows:
             stream.write_batch(batch)
@@ -149,63 +253,3 @@ def _read_reply(file: BufferedRWPair) -> dict[str, Any]:
         error = reply["error"]
         raise QUERY_ERRORS[error["code"]](error["message"], position=error["position"])
     return reply
-
-
-class _Child:
-    """A child process with one end of a socket pair, and a timer that kills it."""
-
-    def __init__(
-        self, forker: Forker, settings: QuerySettings, *, deadline: float, on_close: Callable[[], None]
-    ) -> None:
-        self._settings = settings
-        self._on_close = on_close
-        self._is_closed = False
-        self._is_late = False
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._pid = forker.fork(theirs)
-        except BaseException:
-            ours.close()
-            on_close()
-            raise
-        self._connection = ours
-        self.file: BufferedRWPair = ours.makefile("rwb")
-        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._kill_late)
-        self._timer.daemon = True
-        self._timer.start()
-
-    @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn the child's silent end into the reason for it."""
-        try:
-            yield
-        except (EOFError, ConnectionError) as error:
-            if self._is_late:
-                raise QueryTimedOut(
-                    f"The query was stopped at its deadline of {self._settings.sql_deadline_s:g} s."
-                ) from error
-            raise QueryTooBig(
-                f"The query's process ended without an answer: most likely it needed more than its "
-                f"{self._settings.sql_memory_mb} MB of memory."
-            ) from error
-
-    def close(self) -> None:
-        """End the child, whatever it is doing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._timer.cancel()
-        self._kill()
-        with contextlib.suppress(OSError):
-            self.file.close()
-        self._connection.close()
-        self._on_close()
-
-    def _kill_late(self) -> None:
-        self._is_late = True
-        self._kill()
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)

@@ -42,7 +42,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, 
             stopping=stopping,
         )
     )
-    async with httpx.AsyncClient(base_url=f"http://{address_of(listener)}") as client:
+    async with httpx.AsyncClient(base_url=f"http://{address_of(listener)}", timeout=60) as client:
         # Connections wait in the listener's queue until it is served.
         assert (await client.get("/healthz")).status_code == 200
         yield client, ready

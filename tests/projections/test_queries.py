@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.ipc
 import pytest
 
-from projections.errors import QueriesBusy, QueryError, QueryRefused, QueryTimedOut, QueryTooBig
+from projections.errors import QueryError, QueryRefused, QueryTimedOut, QueryTooBig
 from projections.query.exchange import read_line, write_line
 from projections.query.runner import QueryRunner
 from projections.settings import QuerySettings
@@ -25,11 +23,6 @@ def ask(runner: QueryRunner, sql: str, **options: Any) -> list[dict[str, Any]]:
     """The rows of an answer."""
     rows: list[dict[str, Any]] = orjson.loads(b"".join(runner.run(sql, **options).chunks()))["rows"]
     return rows
-
-
-def ask_value(runner: QueryRunner, expression: str) -> Any:
-    """The one value of an expression, as JSON has it."""
-    return ask(runner, f"SELECT {expression} AS value")[0]["value"]
 
 
 @pytest.mark.parametrize(
@@ -104,24 +97,37 @@ def test_what_is_not_in_the_tables_cannot_be_reached(runner: QueryRunner, statem
         runner.run(statement)
 
 
+@pytest.fixture(scope="module")
+def hasty_runner(warehouse: Warehouse) -> Iterator[QueryRunner]:
+    """Runs queries for a second at most."""
+    runner = QueryRunner(lambda: warehouse, QuerySettings(sql_deadline_s=1.0, sql_memory_mb=512))
+    yield runner
+    runner.close()
+
+
 @pytest.mark.parametrize(
-    ("statement", "error"),
+    "statement",
     [
-        ("WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM t) SELECT count(*) FROM t", QueryTimedOut),
-        ("SELECT sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b", QueryTimedOut),
-        ("SELECT length(repeat('x', 2000000000))", QueryTooBig),
-        ("SELECT list(range) FROM range(1000000000)", QueryTooBig),
-        ("SELECT repeat('x', 100000000) FROM range(100)", QueryTooBig),
+        "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b",
     ],
 )
-def test_a_query_that_never_ends_or_grows_is_stopped(
-    runner: QueryRunner, statement: str, error: type[QueryError]
-) -> None:
-    started_at = time.monotonic()
-    with pytest.raises((error, QueryTimedOut)):
+def test_a_query_that_never_ends_is_stopped(hasty_runner: QueryRunner, statement: str) -> None:
+    with pytest.raises(QueryTimedOut):
+        hasty_runner.run(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT length(repeat('x', 2000000000))",
+        "SELECT list(range) FROM range(1000000000)",
+        "SELECT repeat('x', 100000000) FROM range(100)",
+    ],
+)
+def test_a_query_that_grows_is_stopped(runner: QueryRunner, statement: str) -> None:
+    with pytest.raises(QueryTooBig):
         runner.run(statement)
-    assert time.monotonic() - started_at < 2.0 + 2.0
-    assert ask(runner, "SELECT count(*) AS n FROM sessions") == [{"n": 30}]
 
 
 def test_batches_are_applied_while_a_query_runs_away() -> None:
@@ -158,18 +164,6 @@ def test_an_error_says_where(runner: QueryRunner, statement: str, culprit: str) 
     assert caught.value.position == statement.index(culprit)
 
 
-def test_queries_beyond_the_limit_wait_and_then_give_up(warehouse: Warehouse) -> None:
-    runner = QueryRunner(lambda: warehouse, QuerySettings(sql_deadline_s=1.0, sql_concurrency=1))
-    try:
-        first = runner.run("SELECT 1")
-        with pytest.raises(QueriesBusy):
-            runner.run("SELECT 1")
-        first.close()
-        runner.run("SELECT 1").close()
-    finally:
-        runner.close()
-
-
 def test_an_ended_nursery_is_started_again(warehouse: Warehouse) -> None:
     runner = QueryRunner(lambda: warehouse, QuerySettings())
     try:
@@ -189,61 +183,11 @@ def test_parameters_are_bound(runner: QueryRunner) -> None:
 
 
 def test_rows_beyond_the_limit_are_cut_off_and_told(runner: QueryRunner) -> None:
-    answer = runner.run("FROM range(3000)", max_rows=2000)
-    rows = orjson.loads(b"".join(answer.chunks()))["rows"]
-    assert (len(rows), answer.row_count, answer.is_truncated) == (2000, 2000, True)
-    whole = runner.run("FROM range(2000)", max_rows=2000)
-    assert len(orjson.loads(b"".join(whole.chunks()))["rows"]) == 2000
-    assert not whole.is_truncated
-
-
-@pytest.mark.parametrize(
-    ("expression", "value"),
-    [
-        ("TIMESTAMPTZ '2026-02-03 10:14:02.117+01'", "2026-02-03T09:14:02.117000Z"),
-        ("DATE '2026-02-03'", "2026-02-03"),
-        ("1.50::DECIMAL(9, 2)", 1.5),
-        ("'{\"a\": [1, null]}'::JSON", {"a": [1, None]}),
-        ("[1, NULL]", [1, None]),
-        (
-            "{'at': TIMESTAMPTZ '2026-02-03 09:00:00Z', 'd': 0.1::DECIMAL(3, 1)}",
-            {"at": "2026-02-03T09:00:00Z", "d": 0.1},
-        ),
-        ("sum(1::BIGINT)", 1),
-        ("'NaN'::DOUBLE", None),
-        ("'ab'::BLOB", "6162"),
-        ("NULL", None),
-        ("MAP {1: 'a'}", {"1": "a"}),
-    ],
-)
-def test_json_has_what_programs_expect(runner: QueryRunner, expression: str, value: Any) -> None:
-    assert ask_value(runner, expression) == value
-
-
-def test_an_integer_wider_than_64_bits_keeps_its_digits(runner: QueryRunner) -> None:
-    body = b"".join(runner.run("SELECT 9223372036854775807::HUGEINT * 100 AS n").chunks())
-    assert b'{"n":922337203685477580700}' in body
-
-
-def test_columns_of_one_name_are_told_apart(runner: QueryRunner) -> None:
-    assert ask(runner, "SELECT 1 AS a, 2 AS a") == [{"a": 1, "a_2": 2}]
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_a_csv_cell_is_no_formula(runner: QueryRunner, start: str) -> None:
-    body = b"".join(runner.run("SELECT ? AS cell", parameters=[start + "1"], answer_format="csv").chunks())
-    assert body.decode().removeprefix("cell\r\n").lstrip('"').startswith("'" + start)
-
-
-def test_csv_leaves_numbers_alone(runner: QueryRunner) -> None:
-    body = b"".join(runner.run("SELECT -1 AS a, -1.5::DOUBLE AS b, NULL AS c, true AS d", answer_format="csv").chunks())
-    assert body == b"a,b,c,d\r\n-1,-1.5,,true\r\n"
-
-
-def test_arrow_is_a_stream_of_the_same_rows(runner: QueryRunner) -> None:
-    answer = runner.run("SELECT session_id FROM sessions ORDER BY 1", answer_format="arrow", max_rows=5)
-    table = pa.ipc.open_stream(b"".join(answer.chunks())).read_all()
-    assert table.column("session_id").to_pylist() == [f"session-{number:06}" for number in range(5)]
+    for most, is_truncated in ((2000, False), (1999, True)):
+        with runner.run("FROM range(2000)", max_rows=most) as answer:
+            body = b"".join(answer.chunks())
+        assert (answer.row_count, answer.is_truncated, answer.size) == (most, is_truncated, len(body))
+        assert len(orjson.loads(body)["rows"]) == most
 
 
 def test_an_exchange_that_breaks_off_is_noticed() -> None:

@@ -20,7 +20,8 @@ def test_a_query_that_found_a_warehouse_which_was_closed_since_asks_the_next_one
     replaced.close()
     runner = QueryRunner(found.pop, settings=QuerySettings())
     try:
-        assert runner.run("FROM sessions").row_count == 0
+        with runner.run("FROM sessions") as answer:
+            assert answer.row_count == 0
     finally:
         runner.close()
         serving.close()
