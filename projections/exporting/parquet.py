@@ -28,8 +28,10 @@ _LOCK_FILE: Final = "_lock"
 #: What begins with a dot or an underline is passed by, by everything that reads such folders.
 _DRAFTS: Final = "_drafts"
 _PART_FILE: Final = "part-0.parquet"
-#: The folder of rows without a day, as Hive and Spark name it; also of a table that has no rows yet.
+#: The folder of rows without a day, as Hive and Spark name it.
 _NO_DAY: Final = f"{DAY}=__HIVE_DEFAULT_PARTITION__"
+#: The folder of a table that has no rows yet: one file without rows, so that it can be read, and has its columns.
+_EMPTY: Final = f"{DAY}=1970-01-01"
 _SORT_KEYS: Final = (
     "session_id",
     "seq",
@@ -167,7 +169,7 @@ class _Export:
             f"SELECT {day}, count(*), coalesce(sum(hash(r)::HUGEINT), 0)::VARCHAR FROM ({source.select}) AS r{group}"  # noqa: S608 - as above
         ).fetchall()
         digests = {_folder(day, source): (count, digest) for day, count, digest in rows}
-        return digests or {_NO_DAY: (0, "0")}
+        return digests or {_EMPTY: (0, "0")}
 
     def _kept(self, source: _Source, digests: Mapping[str, tuple[int, str]]) -> dict[str, Part]:
         """The files that are still true."""

@@ -41,7 +41,8 @@ def export_and_report(directory: Path, settings: Settings, *, only: Sequence[str
 def _follow(exports: Iterable[TableExport]) -> list[TableExport]:
     done: list[TableExport] = []
     columns = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn(), TextColumn("tables, {task.fields[name]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("tables", total=None, name="")
         for table in exports:
             done.append(table)
