@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from postcall.decisions import CutOver, GenerationPromoted
-from postcall.errors import PostcallError
+from postcall.errors import LogUnavailable, PostcallError
 from postcall.generation_warehouses import TableDifference, WarehousePair, open_pair
 from postcall.generations import Generation, read_generation, remember_generation
 from postcall.log import encode
@@ -70,9 +70,8 @@ async def derive_and_compare(log: LogConnection, configuration: Configuration, s
     frontier = await read_frontier(log, live)
     number = live.number + 1
     pair = open_pair(configuration, log, before=live.number, after=number)
-    topic_id = None
+    topic_id = await make_topic(log, number, configuration.read(Settings).topics)
     try:
-        topic_id = await make_topic(log, number, configuration.read(Settings).topics)
         rederivation = Rederivation(DERIVATIONS["normalize"](configuration, number))
         await _derive(rederivation, frontier, log, show)
         with show("Making tables") as on_progress:
@@ -107,13 +106,26 @@ async def promote(attempt: Attempt, log: LogConnection, settings: Settings, show
         await leave(attempt, log)
         raise
     # From here on it may be decided, whatever fails.
-    async with _appender(log) as appender:
-        # What cannot be read must be told, even if this ends here: those that are known already change nothing.
-        await appender.append(list(attempt.rederivation.letters.values()))
-        await appender.append([encode(decision, source=_SOURCE, time=decision.at)])
-    await begin_groups(log, await read_generation(log))
+    await _append(attempt, decision, log)
     remember_generation(settings.data_dir, attempt.number)
-    return attempt.pair.switch()
+    file = attempt.pair.switch()
+    cut_over = decision.cut_over
+    # The stages would do it as well, when they start.
+    with suppress(LogUnavailable):
+        await begin_groups(log, Generation(number=attempt.number, webhooks=cut_over.webhooks, events=cut_over.events))
+    return file
+
+
+async def _append(attempt: Attempt, decision: GenerationPromoted, log: LogConnection) -> None:
+    try:
+        async with _appender(log) as appender:
+            # What cannot be read must be told, even if this ends here: what is known already changes nothing.
+            await appender.append(list(attempt.rederivation.letters.values()))
+            await appender.append([encode(decision, source=_SOURCE, time=decision.at)])
+    except LogUnavailable as error:
+        raise LogUnavailable(
+            f"{error} Whether generation {attempt.number} is live, `postcall status` tells once the log is back."
+        ) from error
 
 
 async def leave(attempt: Attempt, log: LogConnection) -> None:

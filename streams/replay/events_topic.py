@@ -37,8 +37,6 @@ async def make_topic(log: LogConnection, generation: int, wanted: TopicSettings)
     metadata = await read_metadata(log, [WEBHOOKS.name])
     if WEBHOOKS.name not in metadata.topics:
         raise LogUnavailable(f"The log at {log} has no topic {WEBHOOKS.name}.")
-    if (await read_generation(log)).number >= generation:
-        raise PostcallError(f"Generation {generation} has just become the live one: somebody else derived it.")
     await delete_topic(log, generation)
     await create_topics(log, replace(wanted, partitions=metadata.topics[WEBHOOKS.name].partition_count), names=[name])
     made = (await read_identity(log, [name])).topics[name]
@@ -52,12 +50,15 @@ async def delete_topic(log: LogConnection, generation: int, *, topic_id: str | N
 
     :param topic_id: only if it is still the one of this id, and not somebody else's.
     :raises TopicsRefused: the log does not let this user delete it.
+    :raises PostcallError: it is the topic of the live generation, or of one before.
     :raises LogUnavailable: the log does not answer.
     """
     name = events_topic(generation).name
     found = (await read_metadata(log, [name])).topics.get(name)
     if found is None or topic_id not in (None, found.topic_id):
         return
+    if (await read_generation(log)).number >= generation:
+        raise PostcallError(f"Generation {generation} has just become the live one: somebody else derived it.")
     try:
         async with open_admin(log) as admin:
             await _delete(admin, name)

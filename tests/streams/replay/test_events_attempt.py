@@ -38,7 +38,7 @@ from postcall.topics import (
 from streams.appender import Appender
 from streams.group_offsets import commit_for_group
 from streams.replay import events_cut_over
-from streams.replay.events_attempt import Attempt, derive_and_compare, promote
+from streams.replay.events_attempt import Attempt, derive_and_compare, leave, promote
 from streams.replay.events_cut_over import NotSettled
 from streams.replay.events_derivation import Rederivation
 from streams.stages import build_stage
@@ -182,6 +182,8 @@ async def test_an_attempt_after_a_killed_one_starts_over(past: _Log) -> None:
         await past.promote(killed)
     await past.promote(again)
     assert sum((await read_generation(past.connection)).events.values()) == 4
+    with pytest.raises(PostcallError, match="has just become the live one"):
+        await leave(again, past.connection)
     assert await count_records(past.address, events_topic(2)) == 4
 
 
