@@ -38,7 +38,7 @@ class PublicViews:
         self._reporting_timezone = "'" + reporting_timezone.replace("'", "''") + "'"
 
     def write(self) -> list[BrokenSqlFile]:
-        """Write all of them; files of a user's whose view does not work are returned, and keep what they showed."""
+        """Write all; files of a user's whose view does not work are returned, and show what they did if they can."""
         projections = self._definitions.projections
         kept = {_CHECKPOINTS, *projections, *self._definitions.views, *self._definitions.refused_names}
         # Of a changed file the view is of the tables to come: until they serve, it shows what it did.
@@ -60,6 +60,7 @@ class PublicViews:
             paths = {refusal.path for refusal in refused}
             waiting, before = [file for file in waiting if file.path in paths], len(waiting)
             is_getting_on = 0 < len(waiting) < before
+        self._remove_dangling({file.name for file in shown} - {file.name for file in waiting})
         return refused
 
     def remove(self, name: str) -> None:
@@ -84,6 +85,15 @@ class PublicViews:
         self._connection.execute(
             "INSERT INTO base.views SELECT coalesce(max(place), 0) + 1, ?, ? FROM base.views", [file.name, statement]
         )
+
+    def _remove_dangling(self, written: set[str]) -> None:
+        """Let what showed something else be gone, where that is gone."""
+        for name in set(self._read()) - written:
+            try:
+                self._connection.execute(f'DESCRIBE FROM main."{name}"')
+            except duckdb.Error:
+                with transaction(self._connection):
+                    self.remove(name)
 
     def _try(self, file: SqlFile) -> BrokenSqlFile | None:
         try:

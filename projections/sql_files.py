@@ -86,6 +86,8 @@ def check_kinds(file: SqlFile, section: str, allowed: frozenset[str]) -> None:
 def broken_by(error: duckdb.Error, section: Section, path: str) -> BrokenSqlFile:
     """What the engine says of statements, as a fault of the file that they are in."""
     message, _, _ = str(error).partition("\n\n")
+    if isinstance(error, duckdb.InterruptException):
+        message = "It took longer than statements of a file may, and was stopped."
     found = _ENGINE_LINE.search(str(error))
     line = section.line + (int(found[1]) - 1 if found else 0)
     return BrokenSqlFile(path=path, line=line, reason=" ".join(message.split()))
@@ -118,7 +120,8 @@ def read_own_file(path: Path) -> SqlFile:
     :raises OSError: it cannot be read.
     """
     try:
-        text = path.read_text("utf-8")
+        # Some editors begin a file with a byte order mark.
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BrokenSqlFile(path=str(path), line=1, reason=f"It is not UTF-8: {error.reason}.") from error
     return read_sql(text, name=path.stem, path=str(path), is_shipped=False)
@@ -141,6 +144,13 @@ def _split(section: Section, path: str) -> tuple[tuple[Section, str], ...]:
             raise broken_by(error, section, path) from error
     statements, position = [], 0
     for text, kind in found:
+        if not text or text not in section.text[position:]:
+            raise BrokenSqlFile(
+                path=path,
+                line=section.line + section.text.count("\n", 0, position),
+                reason="From here on is a statement that the engine makes into others: a PIVOT must name its values, "
+                "as in ON type IN ('a', 'b'), and a PRAGMA cannot be used.",
+            )
         position = section.text.index(text, position)
         first = position + len(text) - len(text.lstrip())
         line = section.line + section.text.count("\n", 0, first)

@@ -39,6 +39,7 @@ from projections.reading import WarehouseReader, translate_connect_error
 from projections.sql_files import SqlFile, load_sql
 from projections.time_limit import interrupted_after
 from projections.transactions import enter_schema, transaction
+from projections.trying_out import try_out_statements
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ LAYOUT: Final = 2
 _THREADS: Final = 2
 _LARGE_BATCH_ROWS: Final = 1_000
 #: What a user's own statements may take of the writer's time before they are stopped.
-_OWN_STATEMENTS_S: Final = 60.0
+OWN_STATEMENTS_S: Final = 60.0
 _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": _THREADS,
     "memory_limit": "1GB",
@@ -59,17 +60,24 @@ _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
 class Warehouse(WarehouseReader):
     """An open warehouse.
 
+    :param own_statements_s: what a user's own statements may take for one batch before they are stopped.
     :raises WarehouseHeld: another process has the file open.
     :raises WarehouseDamaged: the file is no warehouse that can be read.
     """
 
     def __init__(
-        self, path: Path | str, definitions: Definitions | None = None, *, reporting_timezone: str = "UTC"
+        self,
+        path: Path | str,
+        definitions: Definitions | None = None,
+        *,
+        reporting_timezone: str = "UTC",
+        own_statements_s: float = OWN_STATEMENTS_S,
     ) -> None:
         super().__init__(_connect(path))
         self.path = path
         self.reporting_timezone = reporting_timezone
         self.definitions = definitions or DefinitionsSource().load()
+        self._own_statements_s = own_statements_s
         self._threads = _THREADS
         self._builds: dict[BuildKey, Build] = {}
         self._offsets: dict[BuildKey, dict[Place, int]] = {}
@@ -257,13 +265,13 @@ class Warehouse(WarehouseReader):
             self.definitions = self.definitions.without(refusal)
 
     def _try_out(self, build: Build) -> None:
-        """Make the tables of a new build, and run its statements once on nothing."""
+        """Make the tables of a new build, once its statements were tried on nothing."""
         file = self.definitions.projections[build.projection]
+        if not file.is_shipped:
+            try_out_statements(file, build.schema, limit_s=self._own_statements_s)
         enter_schema(self._connection, build.schema)
         file.run("schema", self._connection)
         if not file.is_shipped:
-            open_inputs(self._connection, Batch.empty(), set(file.reads))
-            file.run("apply", self._connection)
             self._public_views([build]).try_out(file)
 
     def _drop(self, build: Build) -> None:
@@ -343,7 +351,7 @@ class Warehouse(WarehouseReader):
         if file.is_shipped:
             self._connection.execute(file["apply"])
             return
-        with interrupted_after(_OWN_STATEMENTS_S, self._connection):
+        with interrupted_after(self._own_statements_s, self._connection):
             file.run("apply", self._connection)
 
     def _merge_own(self, new: Batch, build: Build) -> Iterator[ProjectionStopped]:
