@@ -145,7 +145,8 @@ async def _prepare(attempt: Attempt, log: LogConnection, show: Show) -> Generati
     rederivation = attempt.rederivation
     # What came while a person was asked.
     await _derive(rederivation, await read_frontier(log, attempt.live), log, show)
-    await until_planned(log, attempt.live)
+    with show("Waiting for the stage plan"):
+        await until_planned(log, attempt.live)
     return GenerationPromoted(
         generation=attempt.number,
         cut_over=CutOver(

@@ -20,7 +20,7 @@ from postcall.topics import WEBHOOKS, Topic, stage_group
 from streams.group_offsets import commit_for_group, read_committed
 
 _LOOK_INTERVAL_S: Final = 0.3
-_STANDSTILL_LIMIT_S: Final = 20.0
+_STANDSTILL_LIMIT_S: Final = 60.0
 
 
 class NotSettled(PostcallError):
