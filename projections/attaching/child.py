@@ -9,12 +9,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import resource
 import select
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
@@ -22,15 +21,14 @@ from typing import Any, Final, Literal, NoReturn
 import duckdb
 
 from projections.attaching.engine import AttachEngine
-from projections.attaching.errors import TablesChanged
+from projections.attaching.errors import CopiesHeld, TablesChanged
+from projections.attaching.limits import count_removed_files, limit_this_process, yield_to_others
 
 _INTERVAL_S: Final = 0.5
 #: How long the server may take to answer, and how often it is asked.
 _PATIENCE_S: Final = 30.0
-_NICENESS: Final = 10
-_MAX_FILES: Final = 512
 
-Event = Literal["served", "copy_taken", "copy_refused", "tables_changed", "failed"]
+Event = Literal["served", "copy_taken", "copy_refused", "ended", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +42,7 @@ class Offer:
     port: int
     token: str
     memory_mb: int
+    max_old_copies: int
 
     def to_line(self) -> bytes:
         """For the child's stdin."""
@@ -57,8 +56,8 @@ def main() -> NoReturn:
     try:
         _serve(offer)
         status = 0
-    except TablesChanged:
-        _tell("tables_changed")
+    except (CopiesHeld, TablesChanged) as reason:
+        _tell("ended", reason=str(reason))
         status = 0
     except Exception as error:  # noqa: BLE001 - whatever it was, the parent tells it and starts the next one
         _tell("failed", reason=f"{type(error).__name__}: {error}")
@@ -68,7 +67,7 @@ def main() -> NoReturn:
 
 
 def _serve(offer: Offer) -> None:
-    _yield_to_others()
+    yield_to_others()
     engine = AttachEngine(map(Path, offer.extensions), links=Path(offer.links), memory_mb=offer.memory_mb)
     copy = Path(offer.copy)
     seen: tuple[int, ...] | None = None
@@ -78,11 +77,13 @@ def _serve(offer: Offer) -> None:
         if found in (None, seen):
             continue
         seen = found
-        if _take(copy, engine) and not is_serving:
+        is_taken = _take(copy, engine)
+        _check_old_copies(offer)
+        if is_taken and not is_serving:
             engine.serve(host=offer.host, port=offer.port, token=offer.token)
             # Once it answers, all its threads are there; under the limit some could not be started.
             _ask_ourselves(offer)
-            _limit_this_process(offer.memory_mb)
+            limit_this_process(offer.memory_mb)
             threading.Thread(target=_watch_ourselves, args=[offer], daemon=True).start()
             is_serving = True
             _tell("served")
@@ -100,6 +101,15 @@ def _take(copy: Path, engine: AttachEngine) -> bool:
         return False
     _tell("copy_taken")
     return True
+
+
+def _check_old_copies(offer: Offer) -> None:
+    """A scan that its client neither ends nor leaves keeps its copy on the disk, for as long as this process lives.
+
+    :raises CopiesHeld: it is too many of them.
+    """
+    if count_removed_files() > offer.max_old_copies:
+        raise CopiesHeld
 
 
 def _has_ended(parent: int) -> bool:
@@ -141,32 +151,3 @@ def _identity(copy: Path) -> tuple[int, ...] | None:
 def _tell(event: Event, **facts: Any) -> None:
     sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
     sys.stdout.flush()
-
-
-def _yield_to_others() -> None:
-    """At most half of the cores, and those last: a client may ask for 128 whole tables at a time."""
-    os.nice(_NICENESS)
-    if sys.platform == "linux":
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[: max(1, len(cores) // 2)])
-
-
-def _limit_this_process(memory_mb: int) -> None:
-    """No file can be written, and memory counts from what the process has now, its 128 threads of HTTP included."""
-    for kind, amount in (
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _MAX_FILES),
-        (resource.RLIMIT_AS, _address_space_bytes() + memory_mb * 1024 * 1024),
-    ):
-        # A limit that cannot be set (macOS refuses some) leaves the others.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (amount, amount))
-
-
-def _address_space_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    except OSError:
-        return 0
-    return pages * resource.getpagesize()

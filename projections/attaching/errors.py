@@ -15,4 +15,8 @@ class NotServed(ProjectionError):
 
 
 class TablesChanged(ProjectionError):
-    """A new copy has other tables or columns than the clients were told."""
+    """The new copy has other tables or columns than clients were told."""
+
+
+class CopiesHeld(ProjectionError):
+    """Clients hold too many old copies open by scans that they neither end nor leave."""

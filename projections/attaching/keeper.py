@@ -24,7 +24,7 @@ _SAYINGS: Final = {
     "served": (logging.INFO, "The copy is served to other DuckDBs"),
     "copy_taken": (logging.DEBUG, "The newest copy is served to other DuckDBs"),
     "copy_refused": (logging.WARNING, "The newest copy cannot be served to other DuckDBs; the one before is"),
-    "tables_changed": (logging.INFO, "Other DuckDBs have to attach again: tables have changed"),
+    "ended": (logging.INFO, "Other DuckDBs have to attach again"),
     "failed": (logging.WARNING, "The attach's process cannot go on"),
 }
 

@@ -23,6 +23,8 @@ from projections.copying.placing import COPY_FILE
 from projections.settings import CopySettings
 
 _LINKS_FOLDER: Final = "attached"
+#: Of them one is of use.
+_MAX_OLD_COPIES: Final = 10
 _MIN_TOKEN_LENGTH: Final = 4
 
 
@@ -67,6 +69,7 @@ def _make_offer(settings: Settings, copy_settings: CopySettings) -> Offer:
         port=_find_port(host, copy_settings.attach_port or 0),
         token=token or secrets.token_urlsafe(24),
         memory_mb=copy_settings.attach_memory_mb,
+        max_old_copies=_MAX_OLD_COPIES,
     )
 
 

@@ -37,7 +37,9 @@ async def test_attach_serves_what_the_log_holds(
     assert address.made_token is not None
     with start_client() as client:
         await eventually(lambda: client.attach(address.uri, address.made_token or "") is None, timeout_s=60)
-        await eventually(lambda: client.ask("SELECT count(*) FROM postcall.calls").get("rows") == [[_CALLS]])
+        await eventually(
+            lambda: client.ask("SELECT count(*) FROM postcall.calls").get("rows") == [[_CALLS]], timeout_s=60
+        )
         attach, *questions = _statements_of_the_page()
         assert attach.startswith("ATTACH 'quack:127.0.0.1:")
         for question in questions:
@@ -46,7 +48,7 @@ async def test_attach_serves_what_the_log_holds(
     service.kill()
     # Nobody is left to listen: the attach's process ends with the service that started it.
     with start_client() as client:
-        await eventually(lambda: "Could not connect" in (client.attach(address.uri, "any-token") or ""))
+        await eventually(lambda: "Could not connect" in (client.attach(address.uri, "any-token") or ""), timeout_s=60)
 
 
 def _statements_of_the_page() -> list[str]:
