@@ -58,10 +58,10 @@ def replay_and_report(configuration: Configuration, wish: ReplayRequest, *, as_j
         }
         sys.stdout.buffer.write(orjson.dumps(facts) + b"\n")
         return
-    _print_report(done, seconds, Console(highlight=False, markup=False, soft_wrap=True))
+    _print_report(done, wish, seconds, Console(highlight=False, markup=False, soft_wrap=True))
 
 
-def _print_report(done: RebuildProgress, seconds: float, console: Console) -> None:
+def _print_report(done: RebuildProgress, wish: ReplayRequest, seconds: float, console: Console) -> None:
     rows = ", ".join(f"{count} {name}" for name, count in done.rows.items())
     console.print(f"{done.records} records read again in {seconds} s: {rows}.")
     for name, (before, now) in done.changed.items():
@@ -70,7 +70,7 @@ def _print_report(done: RebuildProgress, seconds: float, console: Console) -> No
         console.print(f"The log does not have {done.gone_records} earlier records any more.")
     for reason in done.stopped.values():
         console.print(f"Not made: {reason}")
-    console.print(f"{done.file} serves now.")
+    console.print("Its new rows serve now." if wish.only is not None else f"{done.file} serves now.")
 
 
 def _replay(configuration: Configuration, wish: ReplayRequest) -> AsyncGenerator[RebuildProgress, None]:

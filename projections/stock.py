@@ -26,7 +26,7 @@ def take_stock(warehouse: WarehouseReader) -> Stock:
     with warehouse.snapshot() as reader:
         serving = reader.execute(
             "SELECT projection, build, fingerprint FROM base.builds"
-            " SEMI JOIN base.views ON name = projection WHERE is_serving"
+            " JOIN base.views ON name = projection WHERE is_serving ORDER BY place"
         ).fetchall()
         places = reader.execute(
             "SELECT projection, kafka_topic, kafka_partition, next_offset FROM base.checkpoints"

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -89,12 +89,16 @@ async def run_demo(options: DemoOptions, lifeline: Lifeline) -> None:
                 await lifeline.stopping.wait()
 
 
+#: What of the user's environment the demo goes by: tables of one's own can be tried on it.
+_KEPT: Final = frozenset({"POSTCALL_PROJECTIONS_DIR"})
+
+
 def demo_configuration(options: DemoOptions, *, api_url: str, api_key: str, secret: str) -> Configuration:
-    """Settings of the demo: only its own vendor, and no key of the user's unless asked for."""
+    """Settings of the demo: its own vendor, the user's tables, and no key of the user's unless asked for."""
     environment = dict(os.environ)
     for kind in all_settings():
         for row in Configuration().rows(kind):
-            is_wanted = options.use_openai and row.env.startswith("OPENAI_")
+            is_wanted = row.env in _KEPT or (options.use_openai and row.env.startswith("OPENAI_"))
             if not is_wanted:
                 environment.pop(row.env, None)
     environment |= {

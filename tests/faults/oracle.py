@@ -84,7 +84,7 @@ async def hold_rebuild(pipeline: Pipeline) -> None:
     """Hold that the tables come back identical from the log alone."""
     before = await hash_tables(pipeline)
     async with httpx.AsyncClient(base_url=pipeline.private, timeout=_REBUILD_LIMIT_S, trust_env=False) as client:
-        told = (await client.post("/v1/replays/projections")).text.splitlines()
+        told = (await client.post("/v1/replays/projections", json={})).text.splitlines()
     assert json.loads(told[-1]).get("is_done"), told[-1]
     await pipeline.until_drained(timeout_s=_REBUILD_LIMIT_S)
     assert await hash_tables(pipeline) == before

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from postcall.pipeline import run_pipeline
@@ -17,6 +18,7 @@ from postcall.settings import Configuration
 from postcall.simulator.schedule import plan_schedule
 from postcall.simulator.vendor import Vendor, api_url_of
 from postcall.supervisor import postcall_command
+from projections.files import serving_path
 from tests.waiting import eventually
 
 TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
@@ -33,13 +35,22 @@ async def postcall(*arguments: str) -> str:
     return out.decode()
 
 
+async def replay(data_dir: Path, *options: str) -> str:
+    return await postcall("replay", "projections", "--data-dir", str(data_dir), "--json", *options)
+
+
 async def rows_of(data_dir: Path, sql: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(await postcall("sql", "--data-dir", str(data_dir), "--format", "json", sql))
     return rows
 
 
-async def all_tables(data_dir: Path) -> dict[str, list[dict[str, Any]]]:
-    return {table: await rows_of(data_dir, f"FROM {table} ORDER BY ALL") for table in TABLES}
+async def all_tables(data_dir: Path) -> dict[str, list[str]]:
+    """Every row of every table, as JSON, in one order."""
+    selects = [f"SELECT '{table}' AS name, to_json(t)::VARCHAR AS row FROM {table} AS t" for table in TABLES]  # noqa: S608 - our own tables
+    tables: dict[str, list[str]] = {table: [] for table in TABLES}
+    for found in await rows_of(data_dir, " UNION ALL ".join(selects) + " ORDER BY ALL"):
+        tables[found["name"]].append(found["row"])
+    return tables
 
 
 def delete_warehouses(data_dir: Path) -> None:
@@ -88,7 +99,7 @@ async def test_tables_come_back_identical(
         monkeypatch.setenv("POSTCALL_KAFKA", kafka_address)
     async with a_pipeline_with_calls(tmp_path, kafka=kafka_address) as webhooks:
         before = await all_tables(tmp_path)
-        told = json.loads(await postcall("replay", "projections", "--data-dir", str(tmp_path), "--json"))
+        told = json.loads(await replay(tmp_path))
         assert told["rows"]["webhooks"] == webhooks
         assert told["records"] > webhooks
 
@@ -96,11 +107,35 @@ async def test_tables_come_back_identical(
             return (tmp_path / "warehouse.current").read_text().strip() == "warehouse-2.duckdb"
 
         await eventually(is_switched)
+        assert (set(told["compared"]), told["changed"]) == (set(TABLES), {})
         assert await all_tables(tmp_path) == before
+        told = json.loads(await replay(tmp_path, "--only", "transcripts"))
+        assert (told["rows"], told["changed"]) == ({"transcripts": len(before["transcripts"])}, {})
+        assert await all_tables(tmp_path) == before
+    await replay(tmp_path, "--only", "sessions")
+    assert await all_tables(tmp_path) == before
     delete_warehouses(tmp_path)
-    told = json.loads(await postcall("replay", "projections", "--data-dir", str(tmp_path), "--json"))
+    told = json.loads(await replay(tmp_path))
     assert told["rows"] == {table: len(rows) for table, rows in before.items()}
     assert await all_tables(tmp_path) == before
+    await hold_that_fewer_rows_must_be_accepted(tmp_path, before)
+
+
+async def hold_that_fewer_rows_must_be_accepted(data_dir: Path, before: dict[str, list[str]]) -> None:
+    """Rows that the log does not make, as if its records were gone, are not lost unasked."""
+    with duckdb.connect(serving_path(data_dir)) as warehouse:
+        warehouse.execute("INSERT INTO transcripts_1.transcript_turns SELECT * FROM transcripts_1.transcript_turns")
+    process = await asyncio.create_subprocess_exec(
+        *postcall_command("replay", "projections", "--data-dir", str(data_dir)), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert f"transcripts {2 * len(before['transcripts'])} before and {len(before['transcripts'])} now" in " ".join(
+        err.decode().split()
+    )
+    assert len((await all_tables(data_dir))["transcripts"]) == 2 * len(before["transcripts"])
+    await replay(data_dir, "--accept-fewer")
+    assert await all_tables(data_dir) == before
 
 
 async def test_without_a_log_there_is_nothing_to_replay(tmp_path: Path) -> None:
