@@ -124,7 +124,7 @@ async def _make(admin: AIOKafkaAdminClient, names: list[str], wanted: TopicSetti
                 name=name,
                 num_partitions=wanted.partitions,
                 replication_factor=wanted.replication_factor,
-                topic_configs=wanted.configs(),
+                topic_configs=wanted.configs_of(name),
             )
             for name in names
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postcall.errors import SettingsError
-from postcall.topics import MAX_RECORD_BYTES
+from postcall.topics import DECISIONS, MAX_RECORD_BYTES
 
 _MS_PER_DAY: Final = 86_400_000
 #: More of these is as good.
@@ -53,6 +53,11 @@ class TopicSettings:
             "retention.bytes": "-1",
             "retention.ms": str(retention_ms),
         } | ({"flush.messages": "1"} if replicas == 1 else {"min.insync.replicas": "2"})
+
+    def configs_of(self, topic: str, replication_factor: int | None = None) -> dict[str, str]:
+        """The configs of this topic. Decisions never go: with the last of them, what was decided would be undone."""
+        kept = {"retention.ms": "-1"} if topic == DECISIONS.name else {}
+        return self.configs(replication_factor) | kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +105,7 @@ def find_differences(state: TopicState, wanted: TopicSettings) -> Iterator[Diffe
             " or let kafka-reassign-partitions.sh add or remove replicas.",
         )
     # By the replicas it has: how its records are made durable follows from them.
-    for name, value in wanted.configs(state.replication_factor).items():
+    for name, value in wanted.configs_of(state.name, state.replication_factor).items():
         found = (state.configs or {}).get(name)
         if found is not None and not _satisfies(name, found, value):
             yield Difference(

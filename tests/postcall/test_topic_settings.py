@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from postcall.errors import SettingsError
 from postcall.settings import Configuration, Settings
 from postcall.topic_settings import TopicSettings, TopicState, find_differences
-from postcall.topics import MAX_RECORD_BYTES
+from postcall.topics import DECISIONS, MAX_RECORD_BYTES
 
 A_DAY_MS = 24 * 60 * 60 * 1000
 
@@ -59,6 +59,7 @@ def test_records_are_kept_for_ever_unless_a_number_of_days_is_set(days: float | 
     configs = TopicSettings(retention_days=days).configs()
     assert configs["retention.ms"] == retention_ms
     assert configs["retention.bytes"] == "-1"
+    assert TopicSettings(retention_days=days).configs_of(DECISIONS.name) == configs | {"retention.ms": "-1"}
 
 
 def test_each_setting_that_differs_is_told_with_what_is_and_what_is_wanted() -> None:
