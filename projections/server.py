@@ -28,6 +28,7 @@ from projections.api.guard import Guard
 from projections.api.health import HealthApi
 from projections.api.openapi import DocsApi
 from projections.api.replays import ReplayApi
+from projections.api.schema import SchemaApi
 from projections.api.sessions import SessionsApi
 from projections.api.sql import SqlApi
 from projections.attaching.server import serve_attach
@@ -98,6 +99,7 @@ async def serve(
     )
     families: list[RouteFamily] = [
         SqlApi(runner=runner),
+        SchemaApi(find_warehouse=lambda: projector.warehouse, own_files=warehouse_settings.projections_dir),
         SessionsApi(find_warehouse=lambda: projector.warehouse, data_dir=settings.data_dir),
         CopiesApi(copier=copier),
         ReplayApi(projector=projector, rebuild=rebuild),

@@ -125,6 +125,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                     JSON,
                     "text/csv",
                     "application/vnd.apache.arrow.stream",
+                    "application/vnd.apache.parquet",
                 ),
                 schema=ref("SqlRows"),
             ),
@@ -132,6 +133,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             *_BODY_REFUSALS,
             _refusal(504, "`sql_deadline_exceeded`"),
         ),
+    ),
+    Operation(
+        path="/v1/schema",
+        summary="The tables that SQL may name: their columns, types, and what they mean.",
+        answers=(Answer(status=200, meaning="All of them.", schema=ref("WarehouseSchema")),),
     ),
     Operation(
         path="/v1/copy",

@@ -82,7 +82,7 @@ def _find_needs(database: duckdb.DuckDBPyConnection, request: Request) -> Needs:
     try:
         return find_needs(parse_select(database, request["sql"]), request["catalog"])
     except orjson.JSONDecodeError:
-        raise QueryRefused("The statement nests too deeply.") from None
+        raise QueryRefused("The statement nests too deeply, or has a number that is too long.") from None
 
 
 def _choose_columns(

@@ -14,6 +14,8 @@ from typing import Final
 from projections.errors import QueryError
 
 _PID_BYTES: Final = 8
+#: For the nursery to start and fork on a busy machine; one that is silent longer is replaced.
+_PATIENCE_S: Final = 30.0
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from projections.query.nursery import main; main()"
 )
@@ -42,7 +44,8 @@ class Forker:
                 control = self._ensure_started()
                 with contextlib.suppress(OSError):
                     socket.send_fds(control, [b"!"], [connection.fileno()])
-                    reply = control.recv(_PID_BYTES, socket.MSG_WAITALL)
+                    # So few bytes come at once or not at all.
+                    reply = control.recv(_PID_BYTES)
                     if len(reply) == _PID_BYTES:
                         return int.from_bytes(reply, "big")
                 self._end()
@@ -57,15 +60,12 @@ class Forker:
         if self._control is None:
             ours, theirs = socket.socketpair()
             with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                    env={"ARROW_DEFAULT_MEMORY_POOL": "system", "TZ": "UTC"},
-                    cwd=os.sep,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
+                try:
+                    self._process = _start_nursery(theirs)
+                except BaseException:
+                    ours.close()
+                    raise
+            ours.settimeout(_PATIENCE_S)
             self._control = ours
         return self._control
 
@@ -77,3 +77,15 @@ class Forker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _start_nursery(control: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-I", "-S", "-c", _BOOT, str(control.fileno()), json.dumps(sys.path)],
+        env={"ARROW_DEFAULT_MEMORY_POOL": "system", "TZ": "UTC"},
+        cwd=os.sep,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[control.fileno()],
+        start_new_session=True,
+    )

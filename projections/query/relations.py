@@ -1,6 +1,6 @@
 """The tables and views of a query's database: first empty, to be planned over, then with the rows that were sent.
 
-A table of the catalog is a view over `temp.rows_N`. That is an empty table at first; later a view over the rows sent,
+A table of the catalog is a view over `sent.rows_N`. That is an empty table at first; later a view over the rows sent,
 in which the columns that were not sent fail as soon as one is looked at.
 """
 
@@ -28,6 +28,8 @@ class Relations:
         self._numbers = {name: number for number, name in enumerate(catalog["tables"])}
         self._made: set[str] = set()
         self._filled: set[int] = set()
+        # Not among the temporary ones, which `SHOW TABLES` shows.
+        database.execute("CREATE SCHEMA sent")
 
     @property
     def are_all_made(self) -> bool:
@@ -46,7 +48,7 @@ class Relations:
 
     def plan_name(self, table: str) -> str:
         """How a plan names the scan of an empty table."""
-        return f'"temp".main.rows_{self._numbers[table]}'
+        return f"memory.sent.rows_{self._numbers[table]}"
 
     def fill(self, table: str, columns: list[str], rows: pa.Table) -> None:
         """Put rows that have these columns in the place of an empty table."""
@@ -73,10 +75,10 @@ class Relations:
                 continue
             schema, name = map(quote, split_name(table))
             columns = ", ".join(f"{quote(column)} {kind}" for column, kind in self._catalog["tables"][table])
-            rows = f"rows_{self._numbers[table]}"
+            rows = f"sent.rows_{self._numbers[table]}"
             self._database.execute(
-                f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE TEMP TABLE {rows} ({columns});"
-                f"CREATE VIEW {schema}.{name} AS FROM temp.{rows}"
+                f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE TABLE {rows} ({columns});"
+                f"CREATE VIEW {schema}.{name} AS FROM {rows}"
             )
             self._made.add(table)
 
@@ -88,5 +90,5 @@ class Relations:
 
     def _replace(self, number: int, select: str) -> None:
         kind = "VIEW" if number in self._filled else "TABLE"
-        self._database.execute(f"DROP {kind} temp.rows_{number}; CREATE TEMP VIEW rows_{number} AS {select}")
+        self._database.execute(f"DROP {kind} sent.rows_{number}; CREATE VIEW sent.rows_{number} AS {select}")
         self._filled.add(number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import time
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import orjson
 
 _INTEGERS_OF_JSON: Final = range(-(2**63), 2**64)
 #: Nested values of these types have to be looked through, since orjson refuses them or writes null.
-_NEEDS_A_LOOK: Final = ("FLOAT", "DOUBLE", "HUGEINT", "BIGNUM")
+_NEEDS_A_LOOK: Final = ("FLOAT", "DOUBLE", "HUGEINT", "BIGNUM", "TIME WITH TIME ZONE")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 #: Beyond those that JSON escapes in any case: DEL, and U+0080 to U+009F as UTF-8 writes them.
 _LATE_CONTROLS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
@@ -79,6 +80,8 @@ def _make_writable(value: Any) -> Any:
             return value if math.isfinite(value) else _name_number(value)
         case int():
             return value if value in _INTEGERS_OF_JSON else orjson.Fragment(str(value))
+        case time():
+            return value.isoformat()
         case dict():
             return {_make_key(key): _make_writable(item) for key, item in value.items()}
         case list() | tuple():

@@ -48,6 +48,8 @@ REQUESTS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("/v1/sql", "POST", 200, SQL | {"json": {"sql": "FROM calls"}}),
     ("/v1/sql", "POST", 200, SQL | {"json": {"sql": "FROM calls", "format": "csv"}}),
     ("/v1/sql", "POST", 200, SQL | {"json": {"sql": "FROM calls", "format": "arrow"}}),
+    ("/v1/sql", "POST", 200, SQL | {"json": {"sql": "FROM calls", "format": "parquet"}}),
+    ("/v1/schema", "GET", 200, {"url": "/v1/schema"}),
     ("/v1/sql", "POST", 400, SQL | {"json": {"sql": "SELECT nothing FROM calls"}}),
     ("/v1/sql", "POST", 413, SQL | {"json": {"sql": "-" * 2**21}}),
     ("/v1/sql", "POST", 415, SQL | {"data": {"sql": "FROM calls"}}),
