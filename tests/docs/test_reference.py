@@ -12,7 +12,7 @@ from tests.docs.reference import reference, walk_commands
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 #: In backticks, or at the beginning of a line of a block that a user would type.
-COMMAND = re.compile(r"(?:`|^(?:\$ )?)postcall ((?:(?:replay|log|export) )?[a-z]+(?:-[a-z]+)*)")
+COMMAND = re.compile(r"(?:`|^(?:\$ )?)postcall ((?:(?:replay|log|export|new) )?[a-z]+(?:-[a-z]+)*)")
 LINK = re.compile(r"\[[^]]+\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
