@@ -78,6 +78,8 @@ class Warehouse(WarehouseReader):
         self.reporting_timezone = reporting_timezone
         self.definitions = definitions or DefinitionsSource().load()
         self._own_statements_s = own_statements_s
+        #: With the files whose view does not work, and these.
+        self._tried, self._refused = self.definitions, list[BrokenSqlFile]()
         self._threads = _THREADS
         self._builds: dict[BuildKey, Build] = {}
         self._offsets: dict[BuildKey, dict[Place, int]] = {}
@@ -115,6 +117,7 @@ class Warehouse(WarehouseReader):
         for name in definitions.projections:
             if not any(build.projection == name for build in present):
                 self._begin_or_refuse(name)
+        self._tried = self.definitions
         self._write_views()
         self._note_offsets()
 
@@ -290,13 +293,14 @@ class Warehouse(WarehouseReader):
         return PublicViews(self._connection, self.definitions, schemas, reporting_timezone=self.reporting_timezone)
 
     def _write_views(self) -> None:
+        # A view that did not work may do so now that other tables serve.
+        self.definitions = self._tried
         serving = {build.key for build in self.builds if build.is_serving}
-        if self._shown == (self.definitions, serving):
-            return
-        for refusal in self._public_views().write():
+        if self._shown != (self._tried, serving):
+            self._shown, self._refused = (self._tried, serving), self._public_views().write()
+            self.forget_catalog()
+        for refusal in self._refused:
             self.definitions = self.definitions.without(refusal)
-        self._shown = (self.definitions, serving)
-        self.forget_catalog()
 
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()

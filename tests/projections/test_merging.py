@@ -1,149 +1,25 @@
-"""The merge rules: any order, any repetition and any cutting into batches give the same rows."""
+"""The merge rules, one by one: which record of a session wins, and what it may blank."""
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from postcall.dead_letters import DeadLetter, dead_letter
-from postcall.decisions import DeadLetterResolved, Resolution
-from postcall.events import (
-    ClientDataReceived,
-    DomainEvent,
-    RecordingReady,
-    RecordingUnavailable,
-    SessionEnded,
-    SessionFetched,
-    SessionStarted,
-    Turn,
-    TurnReceived,
-    input_hash,
-)
+from postcall.decisions import Resolution
+from postcall.events import RecordingReady, SessionEnded, SessionFetched, SessionStarted, Turn, TurnReceived, input_hash
 from postcall.messages import Message, derive_id
-from postcall.outcomes import (
-    AnalysisDeferred,
-    AnalysisFailed,
-    AnalysisSkipped,
-    InsightExtracted,
-    RecordingDeferred,
-    RecordingFailed,
-    RecordingStored,
-)
-from postcall.records import Record
+from postcall.outcomes import InsightExtracted
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
 from tests.projections.logbook import Said, apply_records, number_records, read_tables
-
-NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
-TRANSCRIPTS = (
-    (),
-    (Turn(role="assistant", text="Acme Plumbing, how can I help?", spoken_at=NOON),),
-    (Turn(role="assistant", text="Acme."), Turn(role="user", text="My boiler is leaking.", latency_ms=640)),
-    (Turn(role="assistant", text="Acme."), Turn(role="user", text="My boiler leaks.")),
-)
-
-
-@st.composite
-def session_events(draw: st.DrawFn) -> Message:
-    kinds: list[type[DomainEvent]] = [
-        SessionStarted, TurnReceived, ClientDataReceived, SessionEnded, SessionFetched, RecordingReady,
-        RecordingUnavailable,
-    ]  # fmt: skip
-    kind = draw(st.sampled_from(kinds))
-    fields: dict[str, Any] = {
-        "session_id": draw(st.sampled_from(["s1", "s2"])),
-        "conversation_id": draw(st.sampled_from([None, "c1", "c2"])),
-        "agent_id": draw(st.sampled_from([None, "agent"])),
-        "from_number": draw(st.sampled_from([None, "+442079460001", "+442079460002"])),
-        "metadata": draw(st.sampled_from([{}, {"tenant": "acme"}, {"tenant": "b", "crm": {"id": 1}}, {"crm": None}])),
-    }
-    if kind in {SessionEnded, SessionFetched}:
-        transcript = draw(st.sampled_from(TRANSCRIPTS))
-        fields |= {
-            "started_at": draw(st.sampled_from([None, NOON])),
-            "duration_ms": draw(st.sampled_from([None, 0, 138823])),
-            "language": draw(st.sampled_from([None, "en"])),
-            "recording_expected": draw(st.sampled_from([None, True, False])),
-            "extensions": draw(st.sampled_from([{}, {"odd": 0.85}])),
-            "transcript": transcript,
-            "input_hash": input_hash(transcript),
-        }
-    extra: dict[type[DomainEvent], dict[str, Any]] = {
-        TurnReceived: {"text": draw(st.sampled_from(["Hello", "It leaks"]))},
-        SessionFetched: {"is_complete": draw(st.booleans())},
-        RecordingReady: {"url": "https://vendor.example/recording"},
-        RecordingUnavailable: {"reason": draw(st.sampled_from(["encoder stopped", "off"]))},
-    }
-    return kind(**fields, **extra.get(kind, {}))
-
-
-@st.composite
-def outcomes(draw: st.DrawFn) -> Message:
-    work: dict[str, Any] = {
-        "session_id": draw(st.sampled_from(["s1", "s2"])),
-        "request_id": derive_id("request"),
-        "attempt": draw(st.integers(1, 3)),
-    }
-    reason = draw(st.sampled_from(["gone", "too late"]))
-    analysis = work | {
-        "analyzer": "summary",
-        "revision": draw(st.integers(1, 2)),
-        "input_hash": input_hash(draw(st.sampled_from(TRANSCRIPTS))),
-        "trigger": "live",
-        "produced_at": NOON + timedelta(minutes=draw(st.integers(0, 2))),
-        "cost_usd": draw(st.sampled_from([None, Decimal("0.0012")])),
-    }
-    result = draw(st.sampled_from([{}, {"summary": "A leak.", "sentiment": "neutral"}]))
-    stored = {"uri": "recordings/s1.wav", "bytes": 44, "sha256": draw(st.sampled_from(["aa", "bb"])), "stored_at": NOON}
-    return draw(
-        st.sampled_from(
-            [
-                RecordingStored(**work, **stored),
-                RecordingFailed(**work, reason=reason),
-                RecordingDeferred(**work, reason=reason, not_before=NOON),
-                InsightExtracted(**analysis, result=result),
-                AnalysisFailed(**analysis, reason=reason),
-                AnalysisSkipped(**analysis, reason=reason),
-                AnalysisDeferred(**analysis, reason=reason, not_before=NOON),
-            ]
-        )
-    )
-
-
-def make_letter(*, body: bytes = b"{", offset: int = 0, attempts: int = 1, reason: str = "no JSON") -> DeadLetter:
-    record = Record(topic="postcall.webhooks", partition=0, offset=offset, timestamp_ms=0, key=None, value=body)
-    return dead_letter(record, stage="normalize", error_class="unreadable", reason=reason, attempts=attempts)
-
-
-def resolve(letter: DeadLetter, *, resolution: Resolution = "replayed") -> DeadLetterResolved:
-    return DeadLetterResolved(dead_letter_id=letter.id, attempts=letter.attempts, resolution=resolution)
-
-
-@st.composite
-def dead_letters(draw: st.DrawFn) -> Message:
-    body, reason = draw(st.sampled_from([b"", b"{"])), draw(st.sampled_from(["no JSON", "no type"]))
-    letter = make_letter(body=body, offset=draw(st.integers(0, 3)), attempts=draw(st.integers(1, 3)), reason=reason)
-    resolution: Resolution | None = draw(st.sampled_from([None, "replayed", "dismissed"]))
-    return resolve(letter, resolution=resolution) if resolution else letter
-
-
-said = st.builds(
-    Said,
-    message=st.one_of(session_events(), outcomes(), dead_letters()),
-    at=st.integers(0, 5).map(lambda minutes: NOON + timedelta(minutes=minutes)),
-)
-logs = st.lists(said, min_size=1, max_size=14)
+from tests.projections.said import NOON, TRANSCRIPTS, make_letter, resolve
 
 
 @contextmanager
@@ -165,52 +41,6 @@ def empty_warehouse() -> Iterator[Warehouse]:
 @cache
 def shared_warehouse() -> Warehouse:
     return Warehouse(":memory:")
-
-
-def tables_of(log: list[Said], *, batch_size: int | None = None) -> dict[str, list[tuple[Any, ...]]]:
-    with empty_warehouse() as warehouse:
-        apply_records(warehouse, number_records(one.to_record() for one in log), batch_size=batch_size)
-        return read_tables(warehouse)
-
-
-@given(log=logs, seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
-def test_any_order_gives_the_same_rows(log: list[Said], seed: int) -> None:
-    shuffled = random.Random(seed).sample(log, len(log))  # noqa: S311 - an order, not a secret
-    assert tables_of(shuffled, batch_size=3) == tables_of(log)
-
-
-@given(log=logs, batch_size=st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
-def test_any_cutting_into_batches_gives_the_same_rows(log: list[Said], batch_size: int) -> None:
-    assert tables_of(log, batch_size=batch_size) == tables_of(log)
-
-
-@given(log=logs, batch_size=st.integers(1, 5))
-@settings(max_examples=12, deadline=None)
-def test_a_log_said_twice_gives_the_same_rows(log: list[Said], batch_size: int) -> None:
-    assert tables_of([*log, *log], batch_size=batch_size) == tables_of(log)
-
-
-@given(log=logs)
-@settings(max_examples=12, deadline=None)
-def test_a_delivery_repeated_later_changes_no_session(log: list[Said]) -> None:
-    repeated = [replace(one, at=one.at + timedelta(days=1)) for one in log if isinstance(one.message, DomainEvent)]
-    once, twice = tables_of(log), tables_of([*log, *repeated])
-    assert {name: rows for name, rows in twice.items() if name != "dead_letters"} == {
-        name: rows for name, rows in once.items() if name != "dead_letters"
-    }
-
-
-@given(log=logs)
-@settings(max_examples=12, deadline=None)
-def test_records_applied_twice_change_nothing(log: list[Said]) -> None:
-    records = number_records(one.to_record() for one in log)
-    with empty_warehouse() as warehouse:
-        apply_records(warehouse, records)
-        before = read_tables(warehouse), warehouse.checkpoints()
-        apply_records(warehouse, records, batch_size=2)
-        assert (read_tables(warehouse), warehouse.checkpoints()) == before
 
 
 def test_a_delivery_read_twice_is_one_row() -> None:
