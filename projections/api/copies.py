@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from projections.api.answers import PRIVATE_HEADERS, RequestRefused, json_response, refuse
+from projections.api.answers import PRIVATE_HEADERS, RequestRefused, json_response
+from projections.api.ranged_files import RangedFileResponse
 from projections.copying.copier import Copier
 from projections.copying.errors import CopyFailed
-
-_REFUSED_RANGE: Final = RequestRefused(416, "wrong_range", "The Range header asks for what the file does not have.")
 
 
 class CopiesApi:
@@ -59,8 +58,8 @@ class CopiesApi:
         )
 
 
-class _OpenFileResponse(FileResponse):
-    """An open file, whatever takes its name meanwhile; a range that it does not have is refused as all errors are."""
+class _OpenFileResponse(RangedFileResponse):
+    """An open file, whatever takes its name meanwhile."""
 
     def __init__(self, file: IO[bytes], *, name: str) -> None:
         status = os.fstat(file.fileno())
@@ -74,19 +73,8 @@ class _OpenFileResponse(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_refused = False
-
-        async def send_unless_refused(message: Message) -> None:
-            nonlocal is_refused
-            if message["type"] == "http.response.start" and message["status"] in {400, 416}:
-                is_refused = True
-            if not is_refused:
-                await send(message)
-
         with self._file:
-            await super().__call__(scope, receive, send_unless_refused)
-        if is_refused:
-            await refuse(_REFUSED_RANGE)(scope, receive, send)
+            await super().__call__(scope, receive, send)
 
 
 def _is_known(request: Request, etag: str) -> bool:
