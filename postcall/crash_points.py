@@ -30,6 +30,9 @@ CrashPoint = Literal[
     # Another warehouse is whole, and the one before it still serves; serves, and nobody was told.
     "before_switch",
     "after_switch",
+    # The copy is whole, and has not got its name; has it.
+    "before_copy_is_placed",
+    "after_copy_is_placed",
 ]
 CRASH_POINTS: Final[tuple[CrashPoint, ...]] = get_args(CrashPoint)
 

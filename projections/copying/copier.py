@@ -17,6 +17,7 @@ from typing import Final
 
 import duckdb
 
+from postcall.crash_points import reach
 from projections.copying.contents import Contents, Place, ReadPlace, read_contents, read_mark, read_places
 from projections.copying.errors import CopyFailed, CopyStopped, WarehouseBehind
 from projections.copying.making import CopyFacts, DiskWatch, LeftOut, write_copy
@@ -187,7 +188,9 @@ class Copier:
         with draft_of(self.path) as draft:
             left_out = write_copy(reader, draft, contents, facts, words=describe_tables(), check=self._check)
             size = draft.stat().st_size
+            reach("before_copy_is_placed", who="projections")
             put_in_place(draft, self.path)
+            reach("after_copy_is_placed", who="projections")
         seconds = round(time.monotonic() - started_at_s, 3)
         copy = Copy(
             path=self.path,
