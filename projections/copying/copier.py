@@ -83,6 +83,7 @@ class Copier:
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._has_copied = False
         self._complaint: str | None = None
+        self._known: tuple[tuple[int, int, int], _Present | None] | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -150,7 +151,7 @@ class Copier:
         warehouse = self._find_warehouse()
         if warehouse is None:
             raise CopyFailed("The warehouse is being opened. Try again in a moment.")
-        present = _read_present(self.path)
+        present = self._read_present()
         try:
             with warehouse.snapshot() as reader, self._interruptible(reader):
                 return self._copy_snapshot(reader, present, needs_rows=needs_rows)
@@ -160,6 +161,17 @@ class Copier:
             raise CopyStopped from error
         except (duckdb.Error, OSError) as error:
             raise CopyFailed(f"The copy could not be made: {str(error).partition(chr(10))[0]}") from error
+
+    def _read_present(self) -> _Present | None:
+        """What the copy says that is there, read once as long as it is the same file."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._known is None or self._known[0] != stamp:
+            self._known = (stamp, _read_facts(self.path))
+        return self._known[1]
 
     def _copy_snapshot(
         self, reader: duckdb.DuckDBPyConnection, present: _Present | None, *, needs_rows: bool
@@ -235,10 +247,8 @@ def pause_after(seconds: float, *, interval_s: float) -> float:
     return max(interval_s, _SHARE * seconds) - seconds
 
 
-def _read_present(path: Path) -> _Present | None:
-    """What the copy says that is there; None if there is none that can be read, also for being open for writing."""
-    if not path.exists():
-        return None
+def _read_facts(path: Path) -> _Present | None:
+    """What a copy says of itself; None if it cannot be read, also for being open for writing."""
     try:
         with duckdb.connect(path, read_only=True, config={"threads": 1}) as copy:
             copy.execute("SET TimeZone = 'UTC'")
