@@ -52,13 +52,13 @@ def replay_events(configuration: Configuration, options: ReplayOptions) -> None:
             switch = partial(promote, attempt, settings=configuration.read(Settings), show=shown)
             file = _run(configuration, switch, interrupted=_IN_THE_SWITCH)
             say(_promoted_lines(attempt, file), is_aside=options.as_json)
-            state = "promoted"
+            facts = comparison_facts(attempt, "promoted") | {"file": file}
         else:
             _run(configuration, lambda log: leave(attempt, log))
             say([f"Left: generation {attempt.live.number} stays live, and what was derived is deleted."], is_aside=True)
-            state = "left"
+            facts = comparison_facts(attempt, "left")
     if options.as_json:
-        print_json(comparison_facts(attempt, state))
+        print_json(facts)
 
 
 def _is_wanted(attempt: Attempt, configuration: Configuration, options: ReplayOptions) -> bool:

@@ -39,12 +39,14 @@ from postcall.topics import (
 from streams.appender import Appender
 from streams.group_offsets import commit_for_group
 from streams.replay import events_cut_over
+from streams.replay.dead_letters_retry import Retrial
 from streams.replay.events_attempt import Attempt, derive_and_compare, promote
 from streams.replay.events_cut_over import NotSettled, read_ends, until_planned
 from streams.replay.events_derivation import Rederivation
 from streams.replay.events_topic import delete_topic, make_topic
 from streams.stages import build_stage
 from tests.docs.test_readme import shown_on
+from tests.streams.deliveries import read_back
 from tests.streams.log_contents import PARTITIONS, append_all, count_records, read_all, read_ids
 from tests.streams.replay.older_rules import GARBAGE, delivered, derive_older, ended, monologue, updated
 from tests.streams.running import running
@@ -228,6 +230,12 @@ async def test_what_our_own_code_cannot_read_is_set_aside_and_named(log: str) ->
         on_progress=lambda _: None,
     )
     assert rederivation.reasons == {"bug": len(_DELIVERIES)}
+
+
+def test_dead_letters_are_tried_again_in_the_live_generation() -> None:
+    retrial = Retrial.of_today(Configuration(), generation=2)
+    (event,) = retrial.derivations["normalize"](read_back(delivered(monologue(1))))
+    assert event.topic == events_topic(2).name
 
 
 async def test_where_nobody_can_be_asked_the_command_wants_a_yes(log: str, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_
         assert await _roles(pipeline, "s-1") == ["user", "user"]
         assert await _count_all(pipeline.log, _DOWNLOADS) == [0, 0]
 
-        told = await _replay_events(tmp_path / "data")
+        told = await _replay(tmp_path / "data", "events")
 
         changed = {table["table"]: (table["changed"], table["examples"]) for table in told["tables"]}
         assert (changed["transcripts"], changed["sessions"][1]) == ((1, ["s-1"]), ["s-1"])
@@ -68,6 +68,7 @@ async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_
         )  # fmt: skip
         assert told["missing_insights"] == [{"analyzer": "summary@1", "sessions": 1}]
         await _until(pipeline, "SELECT count(*) AS n FROM transcripts WHERE role = 'assistant'", [{"n": 1}])
+        assert (tmp_path / "data" / "warehouse.current").read_text().strip() == told["file"]
         await _deliver(pipeline, monologue(3))
         await _until(pipeline, "SELECT count(*) AS n FROM insights", [{"n": 3}])
         await _deliver(pipeline, ended(4))
@@ -77,19 +78,21 @@ async def test_the_pipeline_goes_over_to_the_new_generation_and_acts_on_nothing_
         assert (await _paid(pipeline.log)) == Counter({"s-1": 1, "s-2": 1, "s-3": 1, "s-4": 1})
         assert len(set(await read_ids(str(pipeline.log), ANALYSIS_REQUESTS))) == 4
         assert len(set(await read_ids(str(pipeline.log), DEAD_LETTERS))) == 1
+        assert (await _replay(tmp_path / "data", "insights"))["done"] == 1, "only the call that is read differently"
+        await _until(pipeline, "SELECT count(*) AS n FROM insights", [{"n": 5}])
         derived = await count_records(str(pipeline.log), EVENTS)
         tables = await _tables(pipeline)
     for file in (tmp_path / "data").glob("warehouse*"):
         file.unlink()
     async with run_pipeline(configuration) as pipeline:
         await _deliver(pipeline, monologue(5))
-        await _until(pipeline, "SELECT count(*) AS n FROM insights", [{"n": 5}])
+        await _until(pipeline, "SELECT count(*) AS n FROM insights", [{"n": 6}])
         assert (await read_generation(pipeline.log)).number == 2
         again = await _tables(pipeline)
         assert {name: [row for row in rows if row.get("session_id") != "s-5"] for name, rows in again.items()} == tables
         assert await count_records(str(pipeline.log), EVENTS) == derived, "nobody writes to the first any more"
         assert len(await read_ids(str(pipeline.log), events_topic(2))) >= 6
-        assert (await _paid(pipeline.log)).total() == 5
+        assert (await _paid(pipeline.log)).total() == 6
 
 
 def _configuration(data_dir: Path) -> Configuration:
@@ -105,9 +108,9 @@ async def _log(configuration: Configuration) -> AsyncIterator[LogConnection]:
             yield log
 
 
-async def _replay_events(data_dir: Path) -> dict[str, Any]:
+async def _replay(data_dir: Path, what: str) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *postcall_command("replay", "events", "--yes", "--json", "--data-dir", str(data_dir)),
+        *postcall_command("replay", what, "--yes", "--json", "--data-dir", str(data_dir)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
