@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -17,7 +17,6 @@ from projections.reading import open_read_only
 from projections.running import RunningService, find_service
 from projections.settings import QuerySettings
 
-AnswerFormat = Literal["json", "csv"]
 #: Values for `?` in their order, or for `$name` by name.
 Parameters = list[Any] | dict[str, Any] | None
 #: Beyond a query's own deadline: its process has to be killed, and its answer brought here.
@@ -50,7 +49,7 @@ def query_rows(sql: str, configuration: Configuration) -> list[dict[str, Any]]:
 
 def run_query(
     sql: str,
-    answer_format: AnswerFormat,
+    answer_format: str,
     *,
     settings: Settings,
     query_settings: QuerySettings,
@@ -58,6 +57,7 @@ def run_query(
 ) -> QueryResult:
     """Run a statement on the warehouse of a data directory, whoever has it open.
 
+    :param answer_format: one of those that `POST /v1/sql` knows.
     :raises QueryError: the statement was refused, failed, or was stopped.
     :raises ProjectionError: there is no warehouse, or nobody answers.
     """

@@ -21,6 +21,8 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+    arrow = "arrow"
+    parquet = "parquet"
 
 
 @commands.command(rich_help_panel="Run")
@@ -68,30 +70,38 @@ def projections(
 def sql(
     statement: Annotated[str, typer.Argument(help="One statement that reads; - reads it from stdin.")],
     output: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.table,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Ask the warehouse a question in DuckDB's SQL: postcall sql "FROM calls LIMIT 5"."""
+    from postcall.errors import UsageError
     from postcall.settings import Configuration, Settings
     from projections.client import run_query
+    from projections.command_parameters import read_parameters
     from projections.errors import ProjectionError, QueryError
     from projections.settings import QuerySettings
 
+    if output in {Format.arrow, Format.parquet} and sys.stdout.isatty():
+        raise UsageError(f"{output.capitalize()} is not for a terminal: send it to a file or a program.")
     configuration = Configuration.load(data_dir=data_dir)
     try:
         result = run_query(
             sys.stdin.read() if statement == "-" else statement,
-            "csv" if output is Format.csv else "json",
+            "json" if output is Format.table else output.value,
             settings=configuration.read(Settings),
             query_settings=configuration.read(QuerySettings),
+            parameters=read_parameters(parameters or ()),
         )
     except QueryError as error:
         if error.position is None:
             raise
         raise ProjectionError(f"{error} (at character {error.position + 1})") from error
-    if output is Format.csv:
-        sys.stdout.buffer.write(result.body)
-    else:
+    if output in {Format.table, Format.json}:
         _print_rows(result.body, output)
+    else:
+        sys.stdout.buffer.write(result.body)
     if result.is_truncated:
         typer.echo(f"postcall: only the first {result.row_count} rows; POSTCALL_SQL_MAX_ROWS allows more.", err=True)
 
