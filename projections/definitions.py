@@ -43,6 +43,7 @@ VIEWS: Final = (
     "insight_summary",
     "calls",
     "conversations",
+    "conversation_sessions",
     "daily_metrics",
     "agent_metrics",
     "costs",

@@ -21,6 +21,7 @@ _END: Final = "<!-- The end of what is made. -->"
 _ORDER: Final = (
     "calls",
     "conversations",
+    "conversation_sessions",
     "transcripts",
     "sessions",
     "recordings",

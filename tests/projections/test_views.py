@@ -125,16 +125,16 @@ def ask_one(warehouse: Warehouse, sql: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_call_knows_its_place_in_its_conversation_whatever_came_first(seed: int) -> None:
+def test_a_session_has_its_place_in_its_conversation_whatever_came_first(seed: int) -> None:
     warehouse = open_warehouse(seed=seed)
-    rows = ask(warehouse, "SELECT session_id, session_number, is_last_in_conversation FROM calls ORDER BY ALL")
+    rows = ask(warehouse, "SELECT session_id, session_number, session_count, is_last FROM conversation_sessions ORDER BY ALL")
     warehouse.close()
     assert [tuple(row.values()) for row in rows] == [
-        ("five", 1, True),
-        ("four", 3, True),
-        ("one", 1, False),
-        ("three", 1, True),
-        ("two", 2, False),
+        ("five", 1, 1, True),
+        ("four", 3, 3, True),
+        ("one", 1, 3, False),
+        ("three", 1, 1, True),
+        ("two", 2, 3, False),
     ]
 
 

@@ -1,5 +1,5 @@
 -- agent_metrics: one row per agent, over all of its sessions; those of which no agent is known are one row, too.
--- over: calls, sessions, transcripts
+-- over: sessions, conversation_sessions, insight_summary, transcripts
 --
 -- columns:
 --   sessions                 its sessions
@@ -34,10 +34,10 @@ FROM (
     SELECT
         agent_id,
         count(*) AS sessions,
-        count(DISTINCT coalesce(conversation_id, session_id)) AS conversations,
+        count(DISTINCT p.conversation_id) AS conversations,
         count(ended_at) AS ended_sessions,
-        min(coalesce(started_at, first_seen_at)) AS first_session_at,
-        max(coalesce(started_at, first_seen_at)) AS last_session_at,
+        min(p.began_at) AS first_session_at,
+        max(p.began_at) AS last_session_at,
         sum(duration_ms)::BIGINT AS duration_ms,
         avg(duration_ms)::BIGINT AS average_duration_ms,
         quantile_cont(duration_ms, 0.5)::BIGINT AS duration_p50_ms,
@@ -50,10 +50,11 @@ FROM (
         avg((sentiment = 'neutral')::INTEGER) AS neutral_ratio,
         avg((sentiment = 'frustrated')::INTEGER) AS frustrated_ratio,
         avg((len(follow_ups) > 0)::INTEGER) AS follow_up_ratio,
-        count(*) FILTER (session_number = 1 AND is_last_in_conversation)
-            / count(DISTINCT coalesce(conversation_id, session_id)) AS single_session_ratio,
-        avg((sentiment != 'frustrated')::INTEGER) FILTER (is_last_in_conversation) AS resolved_ratio
-    FROM calls
+        count(*) FILTER (p.session_count = 1) / count(DISTINCT p.conversation_id) AS single_session_ratio,
+        avg((sentiment != 'frustrated')::INTEGER) FILTER (p.is_last) AS resolved_ratio
+    FROM sessions
+    JOIN conversation_sessions AS p USING (session_id)
+    LEFT JOIN insight_summary USING (session_id)
     GROUP BY agent_id
 ) AS s
 LEFT JOIN (

@@ -1,5 +1,5 @@
 -- conversations: the sessions that share a conversation_id, as one row; a session without one stands alone.
--- Which of them a session is, and whether the last, is in `calls` (`session_number`, `is_last_in_conversation`).
+-- Which of them a session is, and whether the last, is in `conversation_sessions`.
 -- over: sessions
 --
 -- columns:
