@@ -127,7 +127,8 @@ def ask_one(warehouse: Warehouse, sql: str) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_session_has_its_place_in_its_conversation_whatever_came_first(seed: int) -> None:
     warehouse = open_warehouse(seed=seed)
-    rows = ask(warehouse, "SELECT session_id, session_number, session_count, is_last FROM conversation_sessions ORDER BY ALL")
+    places = "SELECT session_id, session_number, session_count, is_last FROM conversation_sessions ORDER BY ALL"
+    rows = ask(warehouse, places)
     warehouse.close()
     assert [tuple(row.values()) for row in rows] == [
         ("five", 1, 1, True),
