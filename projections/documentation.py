@@ -14,11 +14,13 @@ page docs/warehouse.md (`projections/warehouse_page.py`), `GET /v1/schema` and t
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 _NAME: Final = re.compile(r"-- (\w+): (.+)")
@@ -48,6 +50,16 @@ class _Header:
 def describe_tables() -> dict[str, TableWords]:
     """The words for every table and view that ships, by name."""
     return describe_files(_shipped_files())
+
+
+def describe_all(own_files: Path | None) -> dict[str, TableWords]:
+    """The words for what ships, and for what the SQL files of a folder define; it need not be there."""
+    texts = []
+    for path in sorted(own_files.glob("*.sql")) if own_files is not None else ():
+        # What cannot be read has no words; that it cannot is told elsewhere.
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            texts.append(path.read_text("utf-8"))
+    return {**describe_tables(), **describe_files(texts)}
 
 
 def describe_files(texts: Iterable[str]) -> dict[str, TableWords]:

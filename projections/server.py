@@ -93,6 +93,7 @@ async def serve(
         settings.data_dir,
         interval_s=(copy_settings or CopySettings()).analytics_copy_interval_s,
         reporting_timezone=timezone,
+        own_files=warehouse_settings.projections_dir,
     )
     service = RunningService(
         private=f"http://{address_of(listener)}", instance=os.environ.get(INSTANCE_ID) or str(uuid4())

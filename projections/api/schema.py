@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from projections.api.answers import json_response
-from projections.documentation import TableWords, describe_files, describe_tables
+from projections.documentation import TableWords, describe_all
 from projections.errors import QueriesBusy, WarehouseReplaced
 from projections.reading import WarehouseReader
 
@@ -43,7 +42,7 @@ class SchemaApi:
         return json_response(await asyncio.to_thread(self._describe))
 
     def _describe(self) -> dict[str, Any]:
-        words = {**describe_tables(), **self._describe_own()}
+        words = describe_all(self._own_files)
         tables: dict[str, dict[str, Any]] = {}
         for name, column, kind in self._read_columns():
             of_table = words.get(name)
@@ -51,14 +50,6 @@ class SchemaApi:
             sentence = of_table.columns.get(column) if of_table is not None else None
             table["columns"].append({"name": column, "type": kind, "description": sentence})
         return {"tables": list(tables.values())}
-
-    def _describe_own(self) -> Mapping[str, TableWords]:
-        texts = []
-        for path in sorted(self._own_files.glob("*.sql")) if self._own_files is not None else ():
-            # What cannot be read has no words; that it cannot is told elsewhere.
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                texts.append(path.read_text("utf-8"))
-        return describe_files(texts)
 
     def _read_columns(self) -> list[tuple[str, str, str]]:
         try:

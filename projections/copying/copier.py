@@ -22,7 +22,7 @@ from projections.copying.contents import Contents, Place, ReadPlace, read_conten
 from projections.copying.errors import CopyFailed, CopyStopped, WarehouseBehind
 from projections.copying.making import CopyFacts, DiskWatch, LeftOut, write_copy
 from projections.copying.placing import COPY_FILE, draft_of, put_in_place, remove_left_behind
-from projections.documentation import describe_tables
+from projections.documentation import describe_all
 from projections.errors import WarehouseReplaced
 from projections.reading import WarehouseReader
 
@@ -62,6 +62,7 @@ class Copier:
     The caller holds the warehouse of the directory. Each copy is made in a thread, from one snapshot.
 
     :param interval_s: 0 = only when asked.
+    :param own_files: a folder of SQL files, whose words the copy carries too; it need not be there.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Copier:
         *,
         interval_s: float,
         reporting_timezone: str,
+        own_files: Path | None = None,
         spare_bytes: int = SPARE_BYTES,
     ) -> None:
         self._find_warehouse = find_warehouse
         self.path = data_dir / COPY_FILE
         self._interval_s = interval_s
         self._reporting_timezone = reporting_timezone
+        self._own_files = own_files
         self._disk = DiskWatch(data_dir, spare_bytes=spare_bytes)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warehouse-copier")
         self._stopping = threading.Event()
@@ -198,7 +201,9 @@ class Copier:
         started_at_s = time.monotonic()
         self._disk.check(needed_bytes=self.path.stat().st_size if self.path.exists() else 0)
         with draft_of(self.path) as draft:
-            left_out = write_copy(reader, draft, contents, facts, words=describe_tables(), check=self._check)
+            left_out = write_copy(
+                reader, draft, contents, facts, words=describe_all(self._own_files), check=self._check
+            )
             size = draft.stat().st_size
             reach("before_copy_is_placed", who="projections")
             put_in_place(draft, self.path)

@@ -25,9 +25,12 @@ def export_duckdb(
     from postcall.commands.printing import print_json
     from postcall.settings import Configuration, Settings
     from projections.exporting.databases import export_database
+    from projections.settings import WarehouseSettings
 
     started_at_s = time.monotonic()
-    exported = export_database(file, Configuration.load(data_dir=data_dir).read(Settings))
+    configuration = Configuration.load(data_dir=data_dir)
+    own_files = configuration.read(WarehouseSettings).projections_dir
+    exported = export_database(file, configuration.read(Settings), own_files=own_files)
     seconds = round(time.monotonic() - started_at_s, 1)
     if as_json:
         facts = {"file": str(exported.path), "bytes": exported.bytes, "left_out": exported.left_out, "seconds": seconds}

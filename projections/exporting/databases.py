@@ -12,7 +12,7 @@ from postcall.settings import Settings
 from projections.copying.contents import read_contents, read_mark
 from projections.copying.making import CopyFacts, DiskWatch, write_copy
 from projections.copying.placing import draft_of, put_in_place
-from projections.documentation import describe_tables
+from projections.documentation import describe_all
 from projections.exporting.errors import ExportFailed, ExportRefused
 from projections.exporting.snapshots import ask_for_copy
 from projections.reading import open_read_only
@@ -31,9 +31,10 @@ class ExportedDatabase:
     left_out: tuple[str, ...] = ()
 
 
-def export_database(target: Path, settings: Settings) -> ExportedDatabase:
+def export_database(target: Path, settings: Settings, *, own_files: Path | None = None) -> ExportedDatabase:
     """Write a whole database that any DuckDB opens; one that is there under the name is replaced.
 
+    :param own_files: a folder of SQL files, whose words the database carries too.
     :raises ExportRefused: what is there is something else.
     :raises ProjectionError: there is no warehouse, or the file could not be written.
     """
@@ -42,7 +43,7 @@ def export_database(target: Path, settings: Settings) -> ExportedDatabase:
     try:
         with draft_of(target) as draft:
             if service is None:
-                left_out = _write_here(draft, settings)
+                left_out = _write_here(draft, settings, own_files)
             else:
                 left_out = ()
                 shutil.copyfile(ask_for_copy(service, settings), draft)
@@ -53,7 +54,7 @@ def export_database(target: Path, settings: Settings) -> ExportedDatabase:
     return ExportedDatabase(path=target, bytes=size, left_out=left_out)
 
 
-def _write_here(draft: Path, settings: Settings) -> tuple[str, ...]:
+def _write_here(draft: Path, settings: Settings, own_files: Path | None) -> tuple[str, ...]:
     warehouse = open_read_only(settings.data_dir)
     disk = DiskWatch(draft.parent, spare_bytes=0)
     try:
@@ -62,7 +63,7 @@ def _write_here(draft: Path, settings: Settings) -> tuple[str, ...]:
                 copied_at=datetime.now(UTC), reporting_timezone=settings.reporting_timezone, mark=read_mark(reader)
             )
             left_out = write_copy(
-                reader, draft, read_contents(reader), facts, words=describe_tables(), check=disk.check
+                reader, draft, read_contents(reader), facts, words=describe_all(own_files), check=disk.check
             )
     finally:
         warehouse.close()

@@ -102,6 +102,22 @@ async def test_tables_views_and_columns_carry_their_words(make_copier: MakeCopie
     assert said["sentiment"] == calls.columns["sentiment"]
 
 
+async def test_a_table_of_ones_own_carries_its_words_too(warehouse: Warehouse, tmp_path: Path) -> None:
+    add_table(warehouse, "refunds", "SELECT 1 AS amount", "FROM refunds_1.kept")
+    own_files = tmp_path / "sql"
+    own_files.mkdir()
+    (own_files / "refunds.sql").write_text(
+        "-- refunds: one row per refund.\n--\n-- columns:\n--   amount  in euro\n", "utf-8"
+    )
+    (own_files / "broken.sql").write_bytes(b"\xff")
+    copier = Copier(
+        lambda: warehouse, tmp_path, interval_s=0, reporting_timezone="UTC", own_files=own_files, spare_bytes=0
+    )
+    path = (await copier.copy_now()).path
+    assert read(path, "SELECT comment FROM duckdb_tables() WHERE table_name = 'refunds'") == [("one row per refund.",)]
+    assert read(path, "SELECT comment FROM duckdb_columns() WHERE table_name = 'refunds'") == [("in euro",)]
+
+
 async def test_only_the_owner_can_read_it_and_nothing_is_left_beside_it(
     make_copier: MakeCopier, tmp_path: Path
 ) -> None:
