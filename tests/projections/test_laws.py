@@ -23,7 +23,7 @@ from projections.batch import build_batch
 from projections.builds import Build
 from projections.definitions import DefinitionsSource
 from projections.warehouse import Warehouse
-from tests.projections.logbook import PUBLIC, Said, apply_records, number_records, read_tables
+from tests.projections.logbook import PUBLIC, Said, apply_records, forget_all, number_records, read_tables
 from tests.projections.own_files import APPENDED, write_files
 from tests.projections.said import logs
 
@@ -148,18 +148,7 @@ def rows_of(records: Sequence[Record], *, batch_size: int | None = None) -> dict
         apply_records(warehouse, records, batch_size=batch_size)
         return read_tables(warehouse, (*PUBLIC, *OWN))
     finally:
-        empty(warehouse)
-
-
-def empty(warehouse: Warehouse) -> None:
-    """Forget all that was read; it is quicker than a new one."""
-    with warehouse.transaction() as writer:
-        tables = (
-            "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name NOT IN ('base', 'main')"
-        )
-        for (table,) in [*writer.execute(tables).fetchall(), ("base.checkpoints",)]:
-            writer.execute(f"DELETE FROM {table}")  # noqa: S608 - a test's own tables
-    warehouse.adopt(warehouse.definitions)
+        forget_all(warehouse)
 
 
 @given(log=logs, batch_size=st.integers(1, 5))
@@ -189,7 +178,7 @@ def test_what_was_read_is_not_counted_again(log: list[Said], batch_size: int) ->
         apply_records(warehouse, records, batch_size=2)
         assert (read_tables(warehouse, (*PUBLIC, *OWN)), warehouse.checkpoints()) == before
     finally:
-        empty(warehouse)
+        forget_all(warehouse)
 
 
 @given(log=logs, happening=steps)
