@@ -26,8 +26,9 @@ from postcall.records import Record
 from postcall.topic_creation import create_topics
 from postcall.topic_settings import TopicSettings
 from projections.batch import BATCH_SCHEMA, Batch, build_batch
+from projections.following import MAX_BATCH_RECORDS
 from projections.opening import open_serving
-from projections.projector import MAX_BATCH_RECORDS, Projector
+from projections.projector import Projector
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
 from tests.projections.logbook import number_records

@@ -47,6 +47,10 @@ logger = logging.getLogger(__name__)
 LAYOUT: Final = 2
 _THREADS: Final = 2
 _LARGE_BATCH_ROWS: Final = 1_000
+#: How long the write-ahead log may get. A checkpoint writes the partly filled row groups of all tables again, which is
+#: up to two seconds of work: after each large batch it was most of a rebuild.
+_LARGE_WAL: Final = "256MB"
+_SMALL_WAL: Final = "32MB"
 #: What a user's own statements may take of the writer's time before they are stopped.
 OWN_STATEMENTS_S: Final = 60.0
 _OPTIONS: Final[dict[str, str | bool | int | float | list[str]]] = {
@@ -80,7 +84,7 @@ class Warehouse(WarehouseReader):
         self._own_statements_s = own_statements_s
         #: With the files whose view does not work, and these.
         self._tried, self._refused = self.definitions, list[BrokenSqlFile]()
-        self._threads = _THREADS
+        self._is_for_large: bool | None = None
         self._builds: dict[BuildKey, Build] = {}
         self._offsets: dict[BuildKey, dict[Place, int]] = {}
         #: The user's projection whose statements made the database unusable.
@@ -214,7 +218,7 @@ class Warehouse(WarehouseReader):
 
         :raises duckdb.Error: nothing of the batch is in, or (if COMMIT raised) perhaps all of it: reopen and look.
         """
-        self._use_threads(batch.table.num_rows)
+        self._adapt_to(batch.table.num_rows)
         stopped: list[ProjectionStopped] = []
         for new, group in self._group(batch, self.builds if builds is None else builds):
             kinds = new.kinds
@@ -305,12 +309,13 @@ class Warehouse(WarehouseReader):
     def _rows(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
 
-    def _use_threads(self, rows: int) -> None:
-        # For a few rows, waking a second thread costs more than it does.
-        threads = _THREADS if rows >= _LARGE_BATCH_ROWS else 1
-        if threads != self._threads:
-            self._connection.execute(f"SET threads = {threads}")
-            self._threads = threads
+    def _adapt_to(self, rows: int) -> None:
+        is_large = rows >= _LARGE_BATCH_ROWS
+        if is_large != self._is_for_large:
+            # For a few rows, waking a second thread costs more than it does.
+            self._connection.execute(f"SET threads = {_THREADS if is_large else 1}")
+            self._connection.execute(f"SET checkpoint_threshold = '{_LARGE_WAL if is_large else _SMALL_WAL}'")
+            self._is_for_large = is_large
 
     def _topics(self, builds: Iterable[Build]) -> dict[BuildKey, frozenset[str]]:
         return {build.key: self.definitions.topics_of(build.projection) for build in builds}
