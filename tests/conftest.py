@@ -12,12 +12,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.logs.counting import EMBEDDED, note_log, summarize
 from tests.logs.embedded import embedded_log
 from tests.logs.errors import NoKafka, NotOurs
 from tests.logs.real_kafka import RealKafka, real_kafka
+
+# How long an example takes says how busy the machine is, and nothing of the law.
+hypothesis.settings.register_profile("laws", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("laws")
 
 # Found before the first test, so that no test's time limit has to hold for a fetch over a slow line.
 _KAFKA = pytest.StashKey[RealKafka | NoKafka]()
