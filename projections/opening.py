@@ -23,18 +23,23 @@ def open_serving(data_dir: Path, *, reporting_timezone: str, source: Definitions
     try:
         warehouse = Warehouse(path, definitions, reporting_timezone=reporting_timezone)
     except WarehouseDamaged as error:
-        moved = set_aside(path, reason="corrupt")
-        logger.error(
-            "Warehouse is damaged, making it again from the log: %s",
-            error,
-            extra={"action": "quarantined", "moved_to": moved.name},
-        )
+        quarantine(path, error)
         warehouse = Warehouse(path, definitions, reporting_timezone=reporting_timezone)
     if not warehouse.is_current:
         warehouse = _replace(warehouse, path)
     elif is_new:
         make_serving(path)
     return warehouse
+
+
+def quarantine(path: Path, error: Exception) -> None:
+    """Set a damaged warehouse, which nobody has open, aside."""
+    moved = set_aside(path, reason="corrupt")
+    logger.error(
+        "Warehouse is damaged, making it again from the log: %s",
+        error,
+        extra={"action": "quarantined", "moved_to": moved.name},
+    )
 
 
 def _replace(outdated: Warehouse, path: Path) -> Warehouse:

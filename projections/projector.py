@@ -30,10 +30,11 @@ from projections.batch import Batch
 from projections.builds import Build, of_builds, split_by_place
 from projections.checkpoints import Checkpoint, Place
 from projections.definitions import SHIPPED_ONLY, DefinitionsSource
-from projections.errors import BrokenSqlFile, ProjectionStopped, QueriesBusy, WarehouseDamaged
+from projections.errors import BrokenSqlFile, ProjectionStopped, QueriesBusy, WarehouseDamaged, WarehouseHeld
 from projections.following import LARGE_BATCH_RECORDS, apply_and_time, follow
 from projections.log_reader import LogReader, look_at_log, open_reader
-from projections.opening import open_successor, retire
+from projections.opening import open_successor, quarantine, retire
+from projections.reading import is_damage
 from projections.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ class Projector:
         self._warehouse: Warehouse | None = None
         self._reader: LogReader | None = None
         self._gone = 0
+        #: What is said of another process that has the warehouse open.
+        self._holder: str | None = None
         self._is_replaced = False
         self._is_to_regroup = False
         self._is_between = False
@@ -118,6 +121,13 @@ class Projector:
     async def open(self) -> None:
         """Open the warehouse, so that it can be read before the log is there."""
         self._warehouse = await self._in_writer(self._open_warehouse)
+
+    async def open_or_wait(self) -> None:
+        """Open the warehouse, or let `run` do so once no other process has it open."""
+        try:
+            await self.open()
+        except WarehouseHeld as error:
+            self._note_holder(error)
 
     async def begin_build(self, projection: str) -> int:
         """Make a projection from the log's beginning, beside its present tables, and let it then take their place.
@@ -155,6 +165,8 @@ class Projector:
             )
         if self._hold is not None and self._hold.reason is not None:
             return ProjectorStatus(state="held", reason=self._hold.reason)
+        if self._holder is not None:
+            return ProjectorStatus(state="held", reason=self._holder)
         if self._is_between:
             return ProjectorStatus(state="reading", gone=self._gone)
         return ProjectorStatus(state="waiting for the log")
@@ -173,11 +185,13 @@ class Projector:
                 if not has_complained:
                     logger.warning("Waiting for the log: %s", error, extra={"action": "log_missed"})
                 has_complained = True
-            except (duckdb.Error, WarehouseDamaged, OSError):
+            except (duckdb.Error, BrokenSqlFile, WarehouseDamaged, OSError) as error:
+                if isinstance(error, BrokenSqlFile) and not is_damage(error):
+                    raise
                 logger.exception("Warehouse failed, opening it again", extra={"action": "warehouse_failed"})
                 if self._warehouse is not None and self._warehouse.crashed is not None:
                     self._stop(self._warehouse, self._warehouse.crashed)
-                await self._reopen()
+                await self._reopen(error if is_damage(error) else None)
             else:
                 has_complained = False
             with contextlib.suppress(TimeoutError):
@@ -387,15 +401,26 @@ class Projector:
         if replaced is not None:
             await self._in_writer(replaced.close)
 
-    async def _reopen(self) -> None:
+    async def _reopen(self, damage: Exception | None = None) -> None:
+        """Open the warehouse again; one that was found to be damaged is set aside first."""
         broken, self._warehouse, self._stamp = self._warehouse, None, None
         if broken is not None:
             with contextlib.suppress(duckdb.Error):
                 await self._in_writer(broken.close)
+            if damage is not None and isinstance(broken.path, Path):
+                await self._in_writer(partial(quarantine, broken.path, damage))
         try:
             self._warehouse = await self._in_writer(self._open_warehouse)
+            self._holder = None
+        except WarehouseHeld as error:
+            self._note_holder(error)
         except (duckdb.Error, WarehouseDamaged, OSError):
             logger.exception("Warehouse cannot be opened, trying again", extra={"action": "warehouse_failed"})
+
+    def _note_holder(self, error: WarehouseHeld) -> None:
+        if self._holder is None:
+            logger.warning("Waiting for the warehouse: %s", error, extra={"action": "warehouse_missed"})
+        self._holder = str(error)
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import duckdb
 
-from projections.errors import ProjectionError, WarehouseDamaged, WarehouseHeld, WarehouseMissing, WarehouseReplaced
+from projections.errors import (
+    BrokenSqlFile,
+    ProjectionError,
+    WarehouseDamaged,
+    WarehouseHeld,
+    WarehouseMissing,
+    WarehouseReplaced,
+)
 from projections.files import serving_path
 from projections.query.catalog import Catalog, make_catalog
 
@@ -89,9 +96,21 @@ def open_read_only(data_dir: Path) -> WarehouseReader:
 def translate_connect_error(path: Path | str, error: duckdb.Error) -> WarehouseHeld | WarehouseDamaged:
     """Why DuckDB could not open a file, in our words."""
     reason = str(error).partition("\n")[0]
-    if "lock" in reason.lower():
+    if "set lock on file" in reason:
         return WarehouseHeld(f"{path} is open in another process: {reason}")
     return WarehouseDamaged(f"{path} cannot be read: {reason}")
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether this says that a file is not as it was written: it will say so again whenever it is opened.
+
+    What broke a file of SQL is looked for behind it.
+    """
+    if isinstance(error, BrokenSqlFile):
+        return is_damage(error.__cause__)
+    return isinstance(error, duckdb.SerializationException) or (
+        isinstance(error, duckdb.Error) and "Corrupt database file" in str(error)
+    )
 
 
 def _read_tables(reader: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:

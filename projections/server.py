@@ -110,7 +110,7 @@ async def serve(
     attach = serve_attach(settings, copy_settings or CopySettings())
     with hold_warehouse(settings.data_dir), announced(settings.data_dir, service), attach:
         try:
-            await projector.open()
+            await projector.open_or_wait()
             await asyncio.to_thread(runner.open)
             application = build_application(families, guard)
             async with serve_http(application, listener, drain_s=_DRAIN_S, on_end=stopping.set):

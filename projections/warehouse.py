@@ -32,10 +32,10 @@ from projections.checkpoints import (
     progress_table,
 )
 from projections.definitions import Definitions, DefinitionsSource
-from projections.errors import BrokenSqlFile, ProjectionStopped
+from projections.errors import BrokenSqlFile, ProjectionStopped, WarehouseDamaged
 from projections.input_tables import drop_left_tables, open_inputs
 from projections.public_views import PublicViews
-from projections.reading import WarehouseReader, translate_connect_error
+from projections.reading import WarehouseReader, is_damage, translate_connect_error
 from projections.sql_files import SqlFile, load_sql
 from projections.time_limit import interrupted_after
 from projections.transactions import enter_schema, transaction
@@ -92,8 +92,10 @@ class Warehouse(WarehouseReader):
         self._shown: tuple[Definitions, set[BuildKey]] | None = None
         try:
             self._prepare()
-        except BaseException:
+        except BaseException as error:
             self._connection.close()
+            if is_damage(error):
+                raise WarehouseDamaged(f"{path} cannot be read: {error}") from error
             raise
 
     @property
@@ -374,6 +376,8 @@ class Warehouse(WarehouseReader):
             self._merge(part, kinds, [build])
         except BrokenSqlFile as error:
             cause = error.__cause__
+            if isinstance(cause, duckdb.Error) and is_damage(cause):
+                raise cause from None
             if isinstance(cause, duckdb.IOException) and isinstance(self.path, Path) and _is_full(self.path.parent):
                 raise cause from None
             if isinstance(cause, duckdb.FatalException | duckdb.InternalException):
