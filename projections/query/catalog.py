@@ -67,6 +67,13 @@ def find_needs(tree: Any, catalog: Catalog) -> Needs:
     )
 
 
+def find_texts(tree: Any) -> frozenset[str]:
+    """The texts that stand in a statement."""
+    values = (node.get("value") for node in _nodes(tree) if node.get("type") == "VALUE_CONSTANT")
+    found = (value.get("value") for value in values if isinstance(value, Mapping))
+    return frozenset(value for value in found if isinstance(value, str))
+
+
 def split_name(table: str) -> tuple[str, str]:
     """Schema and name of a table."""
     schema, _, name = table.partition(".")

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from io import BufferedRWPair
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import orjson
@@ -19,17 +19,15 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from projections.errors import QueryError, QueryRefused, QueryTooBig
-from projections.query.catalog import Needs, find_needs, parse_select
-from projections.query.exchange import Request, read_line, write_chunks, write_line
+from projections.query.catalog import Needs, find_needs, find_texts, parse_select
+from projections.query.exchange import Request, Wanted, read_line, write_chunks, write_line
 from projections.query.formats import WRITERS, Body, Head
 from projections.query.limits import limit_this_process
 from projections.query.relations import NOT_SENT, Relations
-from projections.query.scans import choose_columns, find_scanned, shift_position
+from projections.query.scans import Scanned, choose_columns, choose_equal, find_scanned, shift_position
 
 #: The engine is given less than the process, so that it says so itself before the system does.
 _ENGINE_SHARE: Final = 0.7
-
-Columns = dict[str, list[str]]
 
 
 def serve_query(connection: socket.socket) -> None:
@@ -63,31 +61,32 @@ def _answer(file: BufferedRWPair, request: Request) -> None:
 def _run(file: BufferedRWPair, request: Request) -> tuple[Head, Body]:
     database = _open_database(request)
     _check_statement(database, request["sql"])
-    needs = _find_needs(database, request)
+    tree = _parse(database, request)
+    needs = find_needs(tree, request["catalog"])
     relations = Relations(database, request["catalog"])
-    columns = _choose_columns(database, request, relations, needs)
-    _fetch(file, relations, columns)
-    relations.forbid_others(columns, needs)
+    wanted = _choose_wanted(database, request, relations, needs, find_texts(tree))
+    _fetch(file, relations, wanted)
+    relations.forbid_others(wanted, needs)
     database.execute("SET lock_configuration = true")
     try:
         return _write(database, request)
     except duckdb.Error as error:
         if NOT_SENT not in str(error):
             raise
-    _fetch(file, relations, _all_columns(request, needs))
+    _fetch(file, relations, _want_all(request, needs))
     return _write(database, request)
 
 
-def _find_needs(database: duckdb.DuckDBPyConnection, request: Request) -> Needs:
+def _parse(database: duckdb.DuckDBPyConnection, request: Request) -> Any:
     try:
-        return find_needs(parse_select(database, request["sql"]), request["catalog"])
+        return parse_select(database, request["sql"])
     except orjson.JSONDecodeError:
         raise QueryRefused("The statement nests too deeply, or has a number that is too long.") from None
 
 
-def _choose_columns(
-    database: duckdb.DuckDBPyConnection, request: Request, relations: Relations, needs: Needs
-) -> Columns:
+def _choose_wanted(
+    database: duckdb.DuckDBPyConnection, request: Request, relations: Relations, needs: Needs, texts: frozenset[str]
+) -> dict[str, Wanted]:
     """Make the tables and views that the statement needs, empty, and find what it reads of each table."""
     relations.make(needs)
     if needs.looks_around:
@@ -95,26 +94,31 @@ def _choose_columns(
     elif not needs.tables:
         return {}
     try:
-        scanned = _plan(database, request)
+        scanned = _plan(database, request, texts)
     except QueryError:
         if relations.are_all_made:
             raise
         # Now with all names there are: one may have been overlooked, and the engine knows what to suggest.
         relations.make_all()
-        scanned = _plan(database, request)
+        scanned = _plan(database, request, texts)
     if scanned is None:
-        return _all_columns(request, needs)
-    by_table = {table: scanned.get(relations.plan_name(table)) for table in needs.tables}
+        return _want_all(request, needs)
     return {
-        table: choose_columns(table, columns, request["catalog"])
-        for table, columns in by_table.items()
-        if columns is not None
+        table: {
+            "columns": choose_columns(table, scanned[name], request["catalog"]),
+            "equal": choose_equal(table, scanned[name], request["catalog"]),
+        }
+        for table in needs.tables
+        if (name := relations.plan_name(table)) in scanned
     }
 
 
-def _plan(database: duckdb.DuckDBPyConnection, request: Request) -> dict[str, set[str]] | None:
+def _plan(database: duckdb.DuckDBPyConnection, request: Request, texts: frozenset[str]) -> dict[str, Scanned] | None:
+    parameters = request["parameters"] or []
+    values = parameters.values() if isinstance(parameters, dict) else parameters
+    texts |= {value for value in values if isinstance(value, str)}
     try:
-        return find_scanned(database, request["sql"], request["parameters"])
+        return find_scanned(database, request["sql"], request["parameters"], texts)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise _translate(error, request["sql"], shift=shift_position) from None
     except duckdb.OutOfMemoryException:
@@ -124,14 +128,15 @@ def _plan(database: duckdb.DuckDBPyConnection, request: Request) -> dict[str, se
         return None
 
 
-def _all_columns(request: Request, needs: Needs) -> Columns:
-    return {table: [name for name, _ in request["catalog"]["tables"][table]] for table in needs.tables}
+def _want_all(request: Request, needs: Needs) -> dict[str, Wanted]:
+    tables = request["catalog"]["tables"]
+    return {table: {"columns": [name for name, _ in tables[table]], "equal": {}} for table in needs.tables}
 
 
-def _fetch(file: BufferedRWPair, relations: Relations, columns: Columns) -> None:
-    write_line(file, {"tables": columns})
-    for table in columns:
-        relations.fill(table, columns[table], pa.ipc.open_stream(file).read_all())
+def _fetch(file: BufferedRWPair, relations: Relations, wanted: dict[str, Wanted]) -> None:
+    write_line(file, {"tables": wanted})
+    for table, part in wanted.items():
+        relations.fill(table, part["columns"], pa.ipc.open_stream(file).read_all())
 
 
 def _write(database: duckdb.DuckDBPyConnection, request: Request) -> tuple[Head, Body]:

@@ -1,8 +1,8 @@
 """What the service and a query's child say to each other over a socket pair.
 
 service → child   one line of JSON: the request
-child → service   one line of JSON: {"tables": {"schema.table": [column, …]}} wanted, or an error
-service → child   each of these tables with these columns as an Arrow IPC stream, in the catalog's order
+child → service   one line of JSON: {"tables": {"schema.table": what of it is wanted}}, or an error
+service → child   that of each of these tables as an Arrow IPC stream, in the catalog's order
                   (both once more if the child finds that it needs other columns)
 child → service   one line of JSON: the head of the answer, or an error; then its body in chunks, each after its
                   length, and a chunk of no length once the answer is whole
@@ -36,6 +36,13 @@ class Request(TypedDict):
     memory_mb: int
     deadline_s: float
     catalog: Catalog
+
+
+class Wanted(TypedDict):
+    """Of a table: these columns of the rows in which these columns have these texts."""
+
+    columns: list[str]
+    equal: dict[str, str]
 
 
 def write_line(file: BufferedRWPair, value: Any) -> None:

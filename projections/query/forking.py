@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Final
 
 from projections.errors import QueryError
@@ -80,8 +81,10 @@ class Forker:
 
 
 def _start_nursery(control: socket.socket) -> subprocess.Popen[bytes]:
+    # It works in another folder than this process.
+    search_path = [str(Path(entry).absolute()) for entry in sys.path]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-I", "-S", "-c", _BOOT, str(control.fileno()), json.dumps(sys.path)],
+        [sys.executable, "-I", "-S", "-c", _BOOT, str(control.fileno()), json.dumps(search_path)],
         env={"ARROW_DEFAULT_MEMORY_POOL": "system", "TZ": "UTC"},
         cwd=os.sep,
         stdin=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ import pyarrow.ipc
 
 from projections.errors import QUERY_ERRORS, QueriesBusy, QueryCancelled, QueryRefused, WarehouseReplaced
 from projections.query.catalog import Catalog, quote, split_name
-from projections.query.exchange import Request, read_chunks, read_line, write_line
+from projections.query.exchange import Request, Wanted, read_chunks, read_line, write_line
 from projections.query.forking import Forker
 from projections.query.handle import ChildHandle
 from projections.reading import WarehouseReader
@@ -220,7 +220,7 @@ def _send_request(file: BufferedRWPair, request: Request) -> None:
 
 
 def _stream_tables(
-    file: BufferedRWPair, wanted: dict[str, list[str]], catalog: Catalog, warehouse: WarehouseReader
+    file: BufferedRWPair, wanted: dict[str, Wanted], catalog: Catalog, warehouse: WarehouseReader
 ) -> None:
     if not wanted:
         return
@@ -228,16 +228,14 @@ def _stream_tables(
         # In the catalog's order, and only what is in it, whatever the child said.
         for table, columns in catalog["tables"].items():
             if table in wanted:
-                names = set(wanted[table])
-                _stream_table(reader, table, [name for name, _ in columns if name in names], file)
+                _stream_table(reader, table, [name for name, _ in columns], wanted[table], file)
 
 
-def _stream_table(reader: duckdb.DuckDBPyConnection, table: str, columns: list[str], file: BufferedRWPair) -> None:
-    # Of no column it is still known how many rows there are.
-    parts = ", ".join(map(quote, columns)) or "true"
-    name = ".".join(map(quote, split_name(table)))
+def _stream_table(
+    reader: duckdb.DuckDBPyConnection, table: str, columns: list[str], wanted: Wanted, file: BufferedRWPair
+) -> None:
     try:
-        rows = reader.execute(f"SELECT {parts} FROM {name}").to_arrow_reader(_STREAM_ROWS)  # noqa: S608 - our catalog's names
+        rows = _select(reader, table, columns, wanted).to_arrow_reader(_STREAM_ROWS)
     except (duckdb.CatalogException, duckdb.BinderException):
         # Another build of it serves since the catalog was read.
         raise WarehouseReplaced from None
@@ -245,6 +243,17 @@ def _stream_table(reader: duckdb.DuckDBPyConnection, table: str, columns: list[s
         for batch in rows:
             stream.write_batch(batch)
     file.flush()
+
+
+def _select(
+    reader: duckdb.DuckDBPyConnection, table: str, columns: list[str], wanted: Wanted
+) -> duckdb.DuckDBPyConnection:
+    # Of no column it is still known how many rows there are.
+    shown = ", ".join(quote(name) for name in columns if name in wanted["columns"]) or "true"
+    equal = {name: text for name, text in wanted["equal"].items() if name in columns}
+    kept = " AND ".join(f"{quote(name)} = ?" for name in equal) or "true"
+    name = ".".join(map(quote, split_name(table)))
+    return reader.execute(f"SELECT {shown} FROM {name} WHERE {kept}", list(equal.values()))  # noqa: S608 - our catalog's names
 
 
 def _read_reply(file: BufferedRWPair) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A query is sent the columns that it reads, and whatever it reads it is sent."""
+"""A query is sent the columns and rows that it reads, and whatever it reads it is sent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projections.errors import QueryError
-from projections.query.catalog import Catalog, find_needs, make_catalog, parse_select
+from projections.query.catalog import Catalog, find_needs, find_texts, make_catalog, parse_select
 from projections.query.relations import NOT_SENT, Relations
-from projections.query.runner import QueryRunner
-from projections.query.scans import choose_columns, find_scanned
+from projections.query.runner import QueryRunner, _select
+from projections.query.scans import choose_columns, choose_equal, find_scanned
 from projections.warehouse import Warehouse
 from tests.projections.test_docs import QUESTIONS
 
@@ -83,6 +83,35 @@ def test_the_plan_tells_the_columns(
     }
 
 
+@pytest.mark.parametrize(
+    ("statement", "equal"),
+    [
+        ("SELECT id FROM people WHERE name = 'Ada'", {"name": "Ada"}),
+        ("SELECT id FROM visitors WHERE 'O''Hara' = name AND id > 3", {"name": "O'Hara"}),
+        ("SELECT id FROM people WHERE name = 'Ada' OR id = 3", {}),
+        ("SELECT id FROM people WHERE lower(name) = 'ada'", {}),
+        ("SELECT id FROM people WHERE name = 'Ada' COLLATE NOCASE", {}),
+        ("SELECT count(*) FILTER (name = 'Ada') FROM people", {}),
+        ("SELECT id FROM (SELECT *, row_number() OVER () FROM people) WHERE name = 'Ada'", {}),
+        ("SELECT id FROM people TABLESAMPLE 10% WHERE name = 'Ada'", {}),
+        ("SELECT p.id FROM people AS p, people AS q WHERE p.name = 'Ada'", {}),
+        ("SELECT p.id FROM people AS p JOIN people AS q USING (name) WHERE p.name = 'Ada'", {"name": "Ada"}),
+        ("SELECT id FROM people WHERE name = 'x\nname=''Ada''\n'", {}),
+        ("SELECT id FROM people WHERE name != 'Ada'", {}),
+        ("SELECT id FROM people WHERE name IN ('Ada', 'Eve')", {}),
+        ("SELECT id FROM people WHERE id = '3'", {}),
+    ],
+)
+def test_rows_are_left_out_only_where_no_scan_would_keep_them(
+    database: duckdb.DuckDBPyConnection, catalog: Catalog, statement: str, equal: dict[str, str]
+) -> None:
+    relations = Relations(database, catalog)
+    relations.make_all()
+    scanned = find_scanned(database, statement, None, find_texts(parse_select(database, statement)))
+    assert scanned is not None
+    assert choose_equal("kept.people", scanned[relations.plan_name("kept.people")], catalog) == equal
+
+
 def test_only_what_the_names_lead_to_is_made(database: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
     needs = find_needs(parse_select(database, 'SELECT count(*) FROM "People"'), catalog)
     assert (needs.tables, needs.views, needs.looks_around) == (["kept.people"], ["people"], False)
@@ -134,12 +163,13 @@ def answer_here(warehouse: Warehouse, sql: str) -> list[tuple[Any, ...]]:
         needs = find_needs(parse_select(database, sql), catalog)
         relations = Relations(database, catalog)
         relations.make(needs)
-        scanned = find_scanned(database, sql, None)
+        scanned = find_scanned(database, sql, None, find_texts(parse_select(database, sql)))
         assert scanned is not None
         for table in needs.tables:
-            if relations.plan_name(table) in scanned:
-                columns = choose_columns(table, scanned[relations.plan_name(table)], catalog)
-                rows = reader.execute(f"SELECT {', '.join(columns) or 'true'} FROM {table}")  # noqa: S608 - as the service does
+            if (part := scanned.get(relations.plan_name(table))) is not None:
+                names = [name for name, _ in catalog["tables"][table]]
+                columns, equal = choose_columns(table, part, catalog), choose_equal(table, part, catalog)
+                rows = _select(reader, table, names, {"columns": columns, "equal": equal})
                 relations.fill(table, columns, rows.to_arrow_table())
         database.execute("SET TimeZone = 'UTC'")
         return database.execute(sql).fetchall()
@@ -162,6 +192,9 @@ def statements(draw: st.DrawFn, warehouse: Warehouse) -> str:
         )
     shown = draw(st.lists(st.sampled_from(columns), unique=True, max_size=3)) or ["count(*) AS n"]
     kept = draw(st.sampled_from([*(f"{name} IS NOT NULL" for name in columns), "true", "false"]))
+    if "session_id" in tables[table]:
+        texts = ["a.session_id = 'session-000007'", "'session-000007' = a.session_id", "a.session_id LIKE '%7'", "true"]
+        kept += draw(st.sampled_from([" AND ", " OR "])) + draw(st.sampled_from(texts))
     return f"SELECT {', '.join(shown)} FROM {source} WHERE {kept} ORDER BY ALL"  # noqa: S608 - names of our own
 
 
