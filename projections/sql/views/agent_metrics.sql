@@ -25,7 +25,7 @@
 --   resolved_ratio           share of the conversations whose last session was its own, with a summary, in which the caller
 --                            was not frustrated by the end: nobody came back, but nobody was asked either
 --
--- A share of nothing is empty. Percentiles lie between two values where none is exact.
+-- A share of nothing is empty. A percentile is one of the values that were measured, and none between two.
 
 -- name: view
 SELECT
@@ -40,11 +40,11 @@ FROM (
         max(p.began_at) AS last_session_at,
         sum(duration_ms)::BIGINT AS duration_ms,
         avg(duration_ms)::BIGINT AS average_duration_ms,
-        quantile_cont(duration_ms, 0.5)::BIGINT AS duration_p50_ms,
-        quantile_cont(duration_ms, 0.95)::BIGINT AS duration_p95_ms,
-        quantile_cont(latency_ms, 0.5)::BIGINT AS session_latency_p50_ms,
-        quantile_cont(latency_ms, 0.95)::BIGINT AS session_latency_p95_ms,
-        sum(turn_count)::BIGINT AS turns,
+        quantile_disc(duration_ms, 0.5)::BIGINT AS duration_p50_ms,
+        quantile_disc(duration_ms, 0.95)::BIGINT AS duration_p95_ms,
+        quantile_disc(latency_ms, 0.5)::BIGINT AS session_latency_p50_ms,
+        quantile_disc(latency_ms, 0.95)::BIGINT AS session_latency_p95_ms,
+        coalesce(sum(turn_count), 0)::BIGINT AS turns,
         count(summary) AS summaries,
         avg((sentiment = 'happy')::INTEGER) AS happy_ratio,
         avg((sentiment = 'neutral')::INTEGER) AS neutral_ratio,
@@ -60,8 +60,8 @@ FROM (
 LEFT JOIN (
     SELECT
         c.agent_id,
-        quantile_cont(t.latency_ms, 0.5)::BIGINT AS turn_latency_p50_ms,
-        quantile_cont(t.latency_ms, 0.95)::BIGINT AS turn_latency_p95_ms
+        quantile_disc(t.latency_ms, 0.5)::BIGINT AS turn_latency_p50_ms,
+        quantile_disc(t.latency_ms, 0.95)::BIGINT AS turn_latency_p95_ms
     FROM transcripts AS t
     JOIN sessions AS c USING (session_id)
     WHERE t.latency_ms IS NOT NULL

@@ -9,8 +9,8 @@
 --   ended_at         end of the last
 --   duration_ms      of all sessions together
 --   turn_count       of all sessions together
---   first_agent_id   agent of the first session
---   from_number      caller of the first session
+--   first_agent_id   agent of the first session of which one is known
+--   from_number      caller of the first session of which one is known
 --   session_ids      its sessions in order
 
 -- name: view

@@ -25,7 +25,7 @@ SELECT
     count(ended_at) AS ended_sessions,
     sum(duration_ms)::BIGINT AS duration_ms,
     avg(duration_ms)::BIGINT AS average_duration_ms,
-    sum(turn_count)::BIGINT AS turns,
+    coalesce(sum(turn_count), 0)::BIGINT AS turns,
     count(*) FILTER (recording_state = 'stored') AS recordings_stored,
     count(*) FILTER (recording_state = 'failed') AS recordings_failed,
     count(summary) AS summaries,
