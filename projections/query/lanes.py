@@ -18,12 +18,15 @@ _T = TypeVar("_T")
 
 
 class QueryLanes:
-    """Runs queries for the tasks of an event loop."""
+    """Runs queries for the tasks of an event loop.
 
-    def __init__(self, runner: QueryRunner) -> None:
+    :param patience_s: how long a query waits for its turn; by default as long as it may then run.
+    """
+
+    def __init__(self, runner: QueryRunner, *, patience_s: float | None = None) -> None:
         count = runner.settings.sql_concurrency
         self._runner = runner
-        self._patience_s = runner.settings.sql_deadline_s
+        self._patience_s = runner.settings.sql_deadline_s if patience_s is None else patience_s
         self._free = asyncio.Semaphore(count)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="query")
 

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from projections.errors import QueryError, QueryRefused, QueryTimedOut, QueryTooBig
+from projections.errors import QueryCancelled, QueryError, QueryRefused, QueryTimedOut, QueryTooBig
 from projections.query.exchange import read_line, write_line
-from projections.query.runner import QueryRunner
+from projections.query.runner import QueryRunner, Statement
 from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
@@ -132,12 +132,14 @@ def test_a_query_that_grows_is_stopped(runner: QueryRunner, statement: str) -> N
 
 def test_batches_are_applied_while_a_query_runs_away() -> None:
     warehouse = Warehouse(":memory:")
-    runner = QueryRunner(lambda: warehouse, QuerySettings(sql_deadline_s=2.0))
+    runner = QueryRunner(lambda: warehouse, QuerySettings(sql_deadline_s=100.0))
+    endless = "SELECT sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b, sessions"
+    query = runner.prepare(Statement(sql=endless))
     caught: list[BaseException] = []
 
     def run_away() -> None:
         try:
-            runner.run("SELECT sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b, sessions")
+            query.run()
         except QueryError as error:
             caught.append(error)
 
@@ -146,13 +148,14 @@ def test_batches_are_applied_while_a_query_runs_away() -> None:
         apply_records(warehouse, number_records(make_records(range(1))))
         thread.start()
         apply_records(warehouse, number_records(make_records(range(10))), batch_size=10)
-        assert thread.is_alive()
-        thread.join()
-        assert isinstance(caught[0], QueryTimedOut)
         assert ask(runner, "SELECT count(*) AS n FROM sessions") == [{"n": 10}]
+        assert thread.is_alive()
     finally:
+        query.cancel()
+        thread.join()
         runner.close()
         warehouse.close()
+    assert isinstance(caught[0], QueryCancelled)
 
 
 @pytest.mark.parametrize(
