@@ -23,7 +23,7 @@
 --   recording_expected  whether the vendor records this session at all; empty = not said
 --   turn_count          turns of the transcript; empty while there is none
 --   input_hash          SHA-256 of what an analyzer receives of the transcript
---   metadata            your metadata: the start's, overlaid by the end's
+--   metadata            your metadata: the start's, overlaid by an update's, overlaid by the end's
 --   extensions          vendor fields that have no column
 --   first_seen_at       when the first event of this session became known
 --   updated_at          when the newest of the records shown here became known; a repeated delivery does not change it
