@@ -131,11 +131,14 @@ async def rebuild_projection(projector: Projector, name: str) -> AsyncGenerator[
             progress = replace(progress, records=total - status.catching_up[name], total_records=total)
             yield progress
     warehouse = projector.warehouse or warehouse
-    rows = (await asyncio.to_thread(take_stock, warehouse)).rows
+    stock = await asyncio.to_thread(take_stock, warehouse)
+    rows, topics = stock.rows, warehouse.definitions.topics_of(name)
+    read = sum(offset for (topic, _), offset in stock.offsets.items() if topic in topics)
     changed = {name: (rows_before[name], rows[name])} if rows_before.get(name) != rows[name] else {}
     yield replace(
         progress,
-        records=progress.total_records,
+        records=read,
+        total_records=read,
         is_done=True,
         rows={name: rows[name]},
         compared=(name,),

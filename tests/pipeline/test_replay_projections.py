@@ -111,6 +111,7 @@ async def test_tables_come_back_identical(
         assert await all_tables(tmp_path) == before
         told = json.loads(await replay(tmp_path, "--only", "transcripts"))
         assert (told["rows"], told["changed"]) == ({"transcripts": len(before["transcripts"])}, {})
+        assert told["records"] > 0
         assert await all_tables(tmp_path) == before
     await replay(tmp_path, "--only", "sessions")
     assert await all_tables(tmp_path) == before
