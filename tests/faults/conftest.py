@@ -14,6 +14,7 @@ from tests.faults.proxy import Proxy, open_proxy
 from tests.logs.counting import note_log
 from tests.logs.errors import NoKafka
 from tests.logs.java_node import JavaNode
+from tests.projections.service import StartService, starting_services
 
 
 @pytest.fixture
@@ -21,6 +22,13 @@ def own_kafka(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JavaNo
     """An empty Apache Kafka that is this test's to pause, kill and empty; it takes a few seconds to start."""
     with _running_node(request.node, tmp_path) as node:
         yield node
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[StartService]:
+    """Start the projections service on a log and a data directory; whatever still runs at the end is killed."""
+    with starting_services(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import duckdb
@@ -18,8 +18,9 @@ from projections.api.guard import Guard
 from projections.copying.copier import Copier
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
-from tests.projections.conftest import Service, fill_log
+from tests.projections.conftest import fill_log
 from tests.projections.logbook import apply_records, number_records
+from tests.projections.service import StartService
 from tests.waiting import eventually
 
 AUTHORIZED = {"authorization": "Bearer open sesame"}
@@ -109,7 +110,7 @@ async def test_a_download_is_of_one_copy_though_another_takes_its_place(
 
 
 async def test_the_service_copies_beside_projecting(
-    log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
+    log_address: str, tmp_path: Path, start_service: StartService
 ) -> None:
     await fill_log(log_address, range(3))
     service = start_service(log_address, tmp_path / "data")

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from projections.searching.transcripts import Match, Search, make_query, print_m
 from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
 from tests.projections.calls import FIRST_CALL_AT
-from tests.projections.conftest import Service, fill_log
+from tests.projections.conftest import fill_log
 from tests.projections.logbook import Said, apply_records, number_records
+from tests.projections.service import StartService
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +164,7 @@ def test_a_command_without_a_phrase_or_with_a_wrong_day_is_wrong_usage(data_dir:
 
 
 async def test_a_running_pipeline_is_asked(
-    log_address: str, tmp_path: Path, start_service: Callable[[str, Path], Service]
+    log_address: str, tmp_path: Path, start_service: StartService
 ) -> None:
     await fill_log(log_address, range(2))
     service = start_service(log_address, tmp_path)
