@@ -16,7 +16,9 @@ from projections.settings import QuerySettings
 from projections.warehouse import Warehouse
 from tests.projections.calls import make_records
 from tests.projections.logbook import apply_records, number_records
-from tests.projections.service import StartService, starting_services
+from tests.projections.service import Service, StartService, starting_services
+
+__all__ = ["Service", "fill_log", "runner", "start_service", "warehouse"]
 
 
 @pytest.fixture
