@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -172,12 +171,6 @@ def test_a_folder_and_a_link_to_nothing_are_told_and_passed_over(own: OwnFolder)
     assert all("cannot be read" in reason for reason in refusals.values())
     own.read()
     assert own.rows("mine") == ENDED
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told(own: OwnFolder) -> None:
-    own.write("mine", one_table("mine")).chmod(0)
-    assert "Permission denied" in own.take_up()["mine.sql"]
 
 
 def test_a_file_that_is_removed_is_gone_with_what_stands_on_it(own: OwnFolder) -> None:
