@@ -163,9 +163,7 @@ def test_a_command_without_a_phrase_or_with_a_wrong_day_is_wrong_usage(data_dir:
         assert run_search(data_dir, *arguments).returncode == 2
 
 
-async def test_a_running_pipeline_is_asked(
-    log_address: str, tmp_path: Path, start_service: StartService
-) -> None:
+async def test_a_running_pipeline_is_asked(log_address: str, tmp_path: Path, start_service: StartService) -> None:
     await fill_log(log_address, range(2))
     service = start_service(log_address, tmp_path)
 
