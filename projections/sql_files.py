@@ -98,8 +98,8 @@ def read_sql(text: str, *, name: str, path: str, is_shipped: bool) -> SqlFile:
     marks = list(_SECTION.finditer(text))
     header = text[: marks[0].start()] if marks else text
     sections = {}
-    for mark, end in zip(marks, [*(following.start() for following in marks[1:]), len(text)], strict=True):
-        body = text[mark.end() : end]
+    for number, mark in enumerate(marks, 1):
+        body = text[mark.end() : marks[number].start() if number < len(marks) else len(text)]
         start = mark.end() + len(body) - len(body.lstrip())
         sections[mark[1]] = Section(text=body.strip(), line=text.count("\n", 0, start) + 1)
     reads = _READS.search(header)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from projections.batch import build_batch
 from projections.definitions import PROJECTIONS, SHIPPED_ONLY, DefinitionsSource
@@ -254,3 +256,22 @@ def test_every_projection_that_ships_takes_the_place_of_none(own: OwnFolder) -> 
     assert len(own.take_up()) == len(PROJECTIONS)
     own.read()
     assert len(own.rows("sessions")) == 4
+
+
+_PIECES = (
+    "-- name: schema\n", "-- name: apply\n", "-- name: view\n", "-- name:\n", "-- reads: events (SessionEnded)\n",
+    "-- reads: nothing (", "CREATE TABLE odd (a INTEGER);\n", "INSERT INTO odd SELECT 1;", "SELECT 1 AS a", "FROM odd",
+    ";", "'", '"', "/*", "$$", "(", "\r\n", "\ufeff", "\0", "{reporting_timezone}", "PIVOT events ON type",
+)  # fmt: skip
+
+
+@given(text=st.lists(st.sampled_from(_PIECES) | st.text(max_size=8), max_size=8).map("".join))
+@example(text="")
+@example(text="SELECT 1")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_has_it_is_used_or_refused(own: OwnFolder, text: str) -> None:
+    own.write("odd", text.encode("utf-8", "surrogatepass"))
+    refused = own.take_up()
+    definitions = own.warehouse.definitions
+    assert ("odd.sql" in refused) != ("odd" in {*definitions.projections, *definitions.views})
+    assert set(PROJECTIONS) <= set(definitions.projections)
