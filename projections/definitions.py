@@ -144,6 +144,9 @@ class DefinitionsSource:
         refusals = []
         for path in self._paths():
             try:
+                if path.exists() and not path.is_file():
+                    # Reading a pipe would wait for ever for who writes into it.
+                    raise BrokenSqlFile(path=str(path), line=1, reason="It cannot be read: it is no file.")
                 file = read_own_file(path)
                 _check_own_file(file)
             except BrokenSqlFile as refusal:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+import duckdb
+
 from postcall.errors import UsageError
 from projections.definitions import check_name
 
@@ -16,8 +18,11 @@ def write_projection(name: str, folder: Path) -> Path:
     """
     try:
         check_name(name)
+        duckdb.extract_statements(f"CREATE TABLE {name} (a INTEGER); FROM {name}")
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except duckdb.ParserException:
+        raise UsageError(f"{name} is a word of SQL itself: choose another name.") from None
     template = (resources.files("projections") / "sql" / "templates" / "projection.sql").read_text("utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.sql"

@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 #: Of what is made beside the tables that live rows go into, so that these need not wait long for the writer.
 _BESIDE_BATCH_RECORDS: Final = 5_000
+#: Reading goes on within this time after it ended for a change; a writer that hangs is told.
+_BETWEEN_S: Final = 10.0
 #: How often the user's folder is looked at.
 _STAMP_INTERVAL_S: Final = 1.0
 _RETRY_PAUSE_S: Final = 1.0
@@ -103,7 +105,8 @@ class Projector:
         self._holder: str | None = None
         self._is_replaced = False
         self._is_to_regroup = False
-        self._is_between = False
+        #: Until when having no reader is but changing from one to the next.
+        self._between_until = 0.0
         self._on_stopped = on_stopped
         self._source = source
         self._limit = limit
@@ -167,7 +170,7 @@ class Projector:
             return ProjectorStatus(state="held", reason=self._hold.reason)
         if self._holder is not None:
             return ProjectorStatus(state="held", reason=self._holder)
-        if self._is_between:
+        if time.monotonic() < self._between_until:
             return ProjectorStatus(state="reading", gone=self._gone)
         return ProjectorStatus(state="waiting for the log")
 
@@ -181,7 +184,7 @@ class Projector:
             try:
                 await self._read_log(stopping)
             except LogUnavailable as error:
-                self._is_between = False
+                self._between_until = 0.0
                 if not has_complained:
                     logger.warning("Waiting for the log: %s", error, extra={"action": "log_missed"})
                 has_complained = True
@@ -245,7 +248,7 @@ class Projector:
         try:
             await self._follow(warehouse, checkpoints, is_to_end, ending)
             await prove_read(self._log, log, note_read=note_read)
-            self._is_between = True
+            self._between_until = time.monotonic() + _BETWEEN_S
         finally:
             watch.cancel()
 
@@ -278,7 +281,7 @@ class Projector:
     ) -> None:
         """Keep builds in step with the log, for as long as nothing is to change."""
         async with open_reader(self._log, of_builds(builds, checkpoints), limit=self._limit) as reader:
-            self._reader, self._is_between = reader, False
+            self._reader, self._between_until = reader, 0.0
             logger.info("Reading the log", extra={"action": "log_opened", "unread": await reader.count_unread()})
             self._on_reading()
             try:

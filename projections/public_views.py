@@ -7,6 +7,7 @@ whoever reads the file needs no SQL file. Names of a build's own tables are qual
 from __future__ import annotations
 
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from typing import Any, Final
 
 import duckdb
@@ -14,6 +15,7 @@ import orjson
 
 from projections.definitions import Definitions
 from projections.errors import BrokenSqlFile
+from projections.query.catalog import make_catalog
 from projections.sql_files import Section, SqlFile, broken_by, load_sql
 from projections.transactions import transaction
 
@@ -61,7 +63,20 @@ class PublicViews:
             waiting, before = [file for file in waiting if file.path in paths], len(waiting)
             is_getting_on = 0 < len(waiting) < before
         self._remove_dangling({file.name for file in shown} - {file.name for file in waiting})
+        self._put_in_order()
         return refused
+
+    def _put_in_order(self) -> None:
+        """Let each view come after those that it stands on, whatever the order in which they were written last."""
+        rows = self._connection.execute("SELECT name, statement FROM base.views ORDER BY place").fetchall()
+        statements: dict[str, str] = dict(rows)
+        names = list(TopologicalSorter(make_catalog({}, statements)["uses"]).static_order())
+        if names == list(statements):
+            return
+        with transaction(self._connection) as writer:
+            writer.execute("DELETE FROM base.views")
+            ordered = [[place, name, statements[name]] for place, name in enumerate(names, 1)]
+            writer.executemany("INSERT INTO base.views VALUES (?, ?, ?)", ordered)
 
     def remove(self, name: str) -> None:
         """Let a view be gone."""

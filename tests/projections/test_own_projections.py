@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from postcall.errors import UsageError
 from projections.batch import build_batch
 from projections.definitions import PROJECTIONS, SHIPPED_ONLY, DefinitionsSource
 from projections.errors import ProjectionStopped
@@ -156,9 +158,9 @@ def test_what_editors_make_of_a_file_is_understood(own: OwnFolder, text: str | b
 
 @pytest.mark.parametrize("name", ["select", "order", "table", "new_winners", "log_now"])
 def test_a_name_that_the_engine_knows_can_be_one(own: OwnFolder, name: str) -> None:
-    write_projection(name, own.folder)
-    text = (own.folder / f"{name}.sql").read_text()
-    own.write(name, re.sub(rf"\b(TABLE|INTO|FROM) {name}\b", rf'\1 "{name}"', text))
+    path = write_projection("safe_form", own.folder)
+    own.write(name, re.sub(r"\b(TABLE|INTO|FROM) safe_form\b", rf'\1 "{name}"', path.read_text()))
+    path.unlink()
     assert own.take_up() == {}
     assert own.read() == []
     assert len(own.rows(f'main."{name}"')) == 4
@@ -256,6 +258,29 @@ def test_every_projection_that_ships_takes_the_place_of_none(own: OwnFolder) -> 
     assert len(own.take_up()) == len(PROJECTIONS)
     own.read()
     assert len(own.rows("sessions")) == 4
+
+
+def test_a_view_comes_after_those_that_it_stands_on_however_often_they_are_written(own: OwnFolder) -> None:
+    own.write("aview", "-- name: view\nFROM zview")
+    own.write("zview", "-- name: view\nSELECT count(*) AS calls FROM calls")
+    for name in ("one", "two"):
+        own.write(name, one_table(name))
+        assert own.take_up() == {}
+        with own.warehouse.snapshot() as reader:
+            names = [name for (name,) in reader.execute("SELECT name FROM base.views ORDER BY place").fetchall()]
+        assert names.index("calls") < names.index("zview") < names.index("aview")
+
+
+def test_a_pipe_is_not_waited_for(own: OwnFolder) -> None:
+    os.mkfifo(own.folder / "pipe.sql")
+    assert "no file" in own.take_up()["pipe.sql"]
+
+
+@pytest.mark.parametrize("name", ["select", "Refunds", "calls", "1st", "a-b"])
+def test_a_name_that_no_table_can_have_is_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        write_projection(name, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 _PIECES = (
