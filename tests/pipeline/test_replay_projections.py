@@ -23,6 +23,14 @@ from tests.waiting import eventually
 
 TABLES = ("sessions", "transcripts", "recordings", "insights", "dead_letters", "webhooks")
 SECRET = "whsec_replay"
+_COUNTS = """
+SELECT
+    (SELECT count(*) FROM calls WHERE summary IS NOT NULL) AS summaries,
+    (SELECT count(*) FROM recordings WHERE state = 'stored') AS stored,
+    (SELECT count(*) FROM recordings WHERE state = 'unavailable') AS unavailable,
+    (SELECT count(*) FROM dead_letters) AS dead_letters,
+    (SELECT count(*) FROM webhooks) AS webhooks
+"""
 
 
 async def postcall(*arguments: str) -> str:
@@ -83,8 +91,15 @@ async def a_pipeline_with_calls(data_dir: Path, *, kafka: str | None) -> AsyncIt
         await vendor.post(f"{pipeline.instance.ingest}/webhooks/layercode/{{agent_id}}", secret=SECRET)
 
         async def has_all() -> bool:
-            (row,) = await rows_of(data_dir, "SELECT count(*) AS calls FROM calls WHERE summary IS NOT NULL")
-            return bool(row["calls"] == schedule.expected.calls)
+            # All of it: whatever came later would be in one look at the tables and not in the other.
+            (found,) = await rows_of(data_dir, _COUNTS)
+            return found == {
+                "summaries": schedule.expected.calls,
+                "stored": schedule.expected.recordings_stored,
+                "unavailable": schedule.expected.recordings_unavailable,
+                "dead_letters": schedule.expected.broken_bodies,
+                "webhooks": schedule.expected.webhooks,
+            }
 
         await eventually(has_all, timeout_s=60)
         yield schedule.expected.webhooks
