@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from projections.api.answers import PRIVATE_HEADERS, RequestRefused
+from projections.api.answers import PRIVATE_HEADERS
+from projections.api.bodies import read_body
 from projections.api.disconnects import run_while_connected
 from projections.errors import QueryError
 from projections.query.lanes import QueryLanes
@@ -19,8 +20,6 @@ from projections.query.runner import Answer, QueryRunner, Statement
 
 logger = logging.getLogger(__name__)
 
-#: A request is a statement and its parameters.
-MAX_REQUEST_BYTES: Final = 1024 * 1024
 _MEDIA_TYPES: Final = {
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
@@ -56,7 +55,7 @@ class SqlApi:
 
     async def run_sql(self, request: Request) -> Response:
         """Run a statement; the answer is streamed as the query's process writes it."""
-        return _AnswerResponse((await _read_query(request)).to_statement(), self._lanes)
+        return _AnswerResponse((await read_body(request, SqlRequest)).to_statement(), self._lanes)
 
 
 class _AnswerResponse(Response):
@@ -87,20 +86,3 @@ class _AnswerResponse(Response):
         self.headers["content-length"] = str(answer.size)
         self.headers["postcall-row-count"] = str(answer.row_count)
         self.headers["postcall-truncated"] = str(answer.is_truncated).lower()
-
-
-async def _read_query(request: Request) -> SqlRequest:
-    # A page of another origin can send a form or text here unasked, but not this.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RequestRefused(415, "json_needed", 'Send JSON: Content-Type: application/json, {"sql": "…"}.')
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise RequestRefused(413, "request_too_large", f"A request may have {MAX_REQUEST_BYTES} bytes.")
-    try:
-        return SqlRequest.model_validate_json(bytes(body))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise RequestRefused(400, "malformed_request", f"{where}: {first['msg']}") from None
